@@ -1,0 +1,70 @@
+"""Debug mode: every node knows the user's line, and nobody writes into an array that the tape kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lm import config
+from tinygrad_lm.core.errors import user_line
+from tinygrad_lm.core.node import Node
+
+_locks: dict[int, list] = {}  # id(array) -> [array, how many keep it, whether it was writeable]
+
+
+class Locked(tuple):
+    """What a node saved, its arrays read-only for as long as this tuple lives, which is as long as the node keeps it."""
+
+    def __new__(cls, saved: tuple) -> Locked:
+        self = super().__new__(cls, saved)
+        for array in arrays_in(saved):
+            entry = _locks.setdefault(id(array), [array, 0, array.flags.writeable])
+            entry[1] += 1
+            array.flags.writeable = False
+        return self
+
+    def __del__(self) -> None:
+        for array in arrays_in(self):
+            entry = _locks[id(array)]
+            entry[1] -= 1
+            if not entry[1]:
+                del _locks[id(array)]
+                array.flags.writeable = entry[2]
+
+
+def arrays_in(saved: tuple) -> Iterator[Any]:
+    """The NumPy arrays among these, tuples opened, and the arrays that they are views of."""
+    for value in saved:
+        if isinstance(value, tuple):
+            yield from arrays_in(value)
+        while isinstance(value, np.ndarray):
+            yield value
+            value = value.base
+
+
+def trace(node: Node) -> None:
+    node.where = user_line(2)
+    if node.saved:
+        node.saved = Locked(node.saved)
+
+
+@contextmanager
+def debug() -> Iterator[None]:
+    """Within the block, nodes note the user's file and line, and arrays that the tape keeps are read-only until freed.
+
+    So an in-place write that would have changed a gradient silently raises at its own line, and a derivative that fails
+    says where its operation was called.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> x = tg.Tensor(np.ones(3), requires_grad=True)
+    >>> with tg.debug():
+    ...     y = (x * x).sum()
+    ...     x.data += 1
+    Traceback (most recent call last):
+    ValueError: output array is read-only
+    """
+    with config.listening(trace):
+        yield

@@ -1,0 +1,73 @@
+"""What went wrong, said once and clearly: the operation, what it was given, why that cannot be, and the user's line.
+
+Nothing here runs unless something failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class NotDifferentiable(TypeError):
+    """A gradient was asked for where nobody wrote its rule."""
+
+
+class OperationError(Exception):
+    """Marks errors whose message already says which operation failed, on what, and where."""
+
+
+def user_line(depth: int = 1) -> str:
+    """'file:line' of the innermost caller outside this package."""
+    frame: Any = sys._getframe(depth)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((PACKAGE, "<op ", "<plan ")):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "an unknown line"
+
+
+def describe(array: Any) -> str:
+    """An argument in a few words: 'float32 (2, 3)' for an array, the value itself for a number."""
+    if hasattr(array, "dtype"):
+        return f"{array.dtype} {array.shape}"
+    return repr(array) if isinstance(array, (int, float, complex, type(None))) else type(array).__name__
+
+
+def no_broadcast(shapes: Sequence[tuple]) -> str | None:
+    """Why these shapes do not broadcast; None if they do."""
+    width = max(map(len, shapes), default=0)
+    for axis in range(-1, -width - 1, -1):
+        sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
+        if len(sizes) > 1:
+            listed = " and ".join(str(s) for s in shapes if s)
+            return f"shapes {listed} do not broadcast: on axis {axis} they have {' and '.join(map(str, sorted(sizes)))}"
+    return None
+
+
+def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Exception:
+    """The error to raise where a forward failed: one line with op, arguments, reason and the user's line.
+
+    Errors that are not about the arguments (out of memory, an interrupt, a bug in a kernel) pass unchanged but for a note.
+    """
+    if isinstance(error, OperationError):
+        return error
+    names = op.inputs if op.variadic is None else [f"{op.variadic}[{i}]" for i in range(len(arrays))]
+    given = [f"{n}: {describe(a)}" for n, a in zip(names, arrays, strict=False) if a is not None]
+    given += [f"{k}={v!r}" for k, v in params.items() if op.params[k] is not v]
+    call = f"{op.name}({', '.join(given)})"
+    if not isinstance(error, (ValueError, TypeError, IndexError)):
+        error.add_note(f"in {call}, called at {user_line(2)}")
+        return error
+    shapes = [getattr(a, "shape", ()) for a in arrays]
+    diagnose = op.facts.get("diagnose")
+    why = diagnose(*shapes, **params) if diagnose else no_broadcast(shapes) if "broadcast" in str(error) else None
+    kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
+    return type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})(
+        f"{call}: {why or ' '.join(str(error).split())} [{user_line(2)}]"
+    )

@@ -1,0 +1,249 @@
+"""Operations: one block each, a forward whose body is the reference and the rules of its derivative.
+
+    @op                                     # or @op(aux="mean rstd", samples=..., **facts)
+    def mul(xp, a, b):                      # xp: the array module; arrays positional; metadata keyword-only
+        return xp.multiply(a, b)
+
+    @mul.vjp("a")                           # one rule per input ...
+    def _(g, b):
+        return g * b
+
+    @thing.vjp("q", "k", "v")               # ... or a joint one where work is shared
+    def _(g, q, k, v, out, lse, *, causal):
+        return thing_grad(g, q, k, v, out, lse, causal=causal)
+
+The words a rule may ask for, by naming them as parameters.  The tape keeps those and nothing else:
+
+    g           the incoming gradient (first, always); a tuple if there are several outputs, zeros where nothing arrived
+    out         the output (a tuple if several)
+    a           an input, by its name in the forward; the tuple of them for a variadic `*xs`
+    a_shape     its shape only, which keeps no array (a tuple of shapes for `*xs`)
+    mean        an auxiliary result, declared with aux= and returned by the forward after its output
+    axis        a keyword of the forward
+    needs       one bool per input of the rule: which gradients will be used
+
+A rule returns one gradient (a joint rule: one per input it was declared for); None means zero.  Its shape may be any that
+broadcasting made of the input's: the walk sums it back.  It must not write to what it is given.
+
+Rules are written once and run in two ways.  First-order backward calls them with raw arrays, and an operation that is
+given no Tensor just computes.  Under `create_graph` the same rules get Tensors, and what they do is recorded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_lm.config import recording
+from tinygrad_lm.backend import BY_TYPE, backend_of, on_swap, table_of, widest_float
+from tinygrad_lm.core.functional import vjp
+from tinygrad_lm.core.plan import Plan, boxed, caller, compiled
+from tinygrad_lm.core.tensor import Tensor, raw
+
+OPS: dict[str, Op] = {}  # every operation by name: tests, docs and counters are driven by it
+
+
+class Op:
+    """A forward, its rules, and facts about it.  `function` is what a user calls."""
+
+    def __init__(self, forward: Callable, aux: str = "", **facts: Any):
+        _, *spec = inspect.signature(forward).parameters.values()
+        keyword, variadic = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL
+        self.forward, self.facts = forward, facts
+        self.name: str = facts.pop("name", forward.__name__)
+        self.inputs = [p.name for p in spec if p.kind is not keyword]
+        self.required = [p.name for p in spec if p.kind is not keyword and p.default is not None]
+        self.variadic = next((p.name for p in spec if p.kind is variadic), None)
+        self.params = {p.name: p.default for p in spec if p.kind is keyword}
+        self.aux = tuple(aux.split())
+        if clash := {"g", "out", "needs"} & {*self.inputs, *self.params, *self.aux}:
+            raise TypeError(f"{self.name}: {', '.join(clash)} is a word of the rules, call it otherwise (a gradient: dy)")
+        if self.variadic and len(self.inputs) > 1:
+            raise TypeError(f"{self.name}: *{self.variadic} must be the only array input")
+        self.rules: dict[str, Rule | None] = {}
+        self.plain: Callable | None = None  # the same function made of simpler ops, where `composed` declared one
+        self.records: dict[tuple, Callable] = {}  # pattern of tracked inputs -> Plan.record
+        self.resolved: dict[Any, tuple] = {}  # types of the inputs -> (xp, kernel or body)
+        on_swap(self.resolved.clear)
+        self.text = ""
+        self.function = self._public()
+        OPS[self.name] = self
+
+    # ------------------------------------------------------------------------------------------------ declarations
+
+    def vjp(self, *inputs: str) -> Callable:
+        """Declare the decorated function to be the rule for these inputs."""
+
+        def declare(function: Callable) -> Callable:
+            self._declare(Rule(self, inputs, function))
+            return function
+
+        return declare
+
+    def constant(self, *inputs: str) -> None:
+        """Declare that no gradient flows to these: integers, masks, and caches of what the other inputs determine."""
+        self.rules.update(dict.fromkeys(inputs, None))
+        self.records.clear()
+        self.resolved.clear()
+
+    def composed(self, plain: Callable) -> Callable:
+        """Declare that the derivative is that of `plain`, a function of simpler ops with the same results.
+
+        It serves the inputs for which nothing else was declared, and tests compare the op with it.
+        """
+        named = list(inspect.signature(plain).parameters)
+        inputs, rest = [n for n in named if n in self.inputs], [n for n in named if n not in self.inputs]
+        at = [i for i, n in enumerate(inputs) if n not in self.rules]
+
+        def rule(g: Any, *values: Any) -> Any:
+            params = dict(zip(rest, values[len(inputs) :], strict=True))
+
+            def of_served(*served: Any) -> Any:
+                tensors = list(values[: len(inputs)])
+                for i, x in zip(at, served, strict=True):
+                    tensors[i] = x
+                return plain(*tensors, **params)
+
+            recorded = any(isinstance(v, Tensor) for v in values)
+            grads = vjp(of_served, *[values[i] for i in at], create_graph=recorded)[1](g)
+            return grads if len(at) > 1 else grads[0]
+
+        if at:
+            self._declare(Rule(self, [inputs[i] for i in at], rule, ["g", *inputs, *rest]))
+        self.plain = plain
+        return plain
+
+    def _declare(self, rule: Rule) -> None:
+        self.rules.update(dict.fromkeys(rule.inputs, rule))
+        self.records.clear()
+
+    # ------------------------------------------------------------------------------------------------ calling
+
+    def _public(self) -> Any:
+        """The function that users call: written out on its first call, with a real signature from the start."""
+        scope: dict[str, Any] = {}
+
+        function: Any = types.FunctionType(_first_call.__code__, scope, self.name)
+
+        def write_out() -> Any:
+            self.text, names = caller(self)
+            written = compiled(self.text, f"op {self.name}", names)[self.name]
+            scope.update(names)
+            function.__code__, function.__defaults__ = written.__code__, written.__defaults__
+            return function
+
+        scope["write_out"] = write_out
+        positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        spec = list(inspect.signature(self.forward).parameters.values())[1:]
+        function.__signature__ = inspect.Signature([p.replace(kind=positional) for p in spec])  # type: ignore[attr-defined]
+        function.__doc__, function.__module__ = self.forward.__doc__, self.forward.__module__
+        function.__dict__.update(
+            op=self, vjp=self.vjp, constant=self.constant, composed=self.composed, with_aux=self.with_aux
+        )
+        return function
+
+    def with_aux(self, *args: Any, **params: Any) -> tuple:
+        """(output, auxiliary results as raw arrays ...): for callers that keep statistics."""
+        arrays = [raw(a) for a in args] + [None] * (len(self.inputs) - len(args))
+        nodes = [a.node if isinstance(a, Tensor) else None for a in args] + [None] * (len(self.inputs) - len(args))
+        params = {**self.params, **params}
+        xp, compute = self.resolve(*arrays)
+        out, *aux = compute(xp, *arrays, **params)
+        if (seen := recording.get()) is not None and any(n is not None for n in nodes):
+            record = self.record_of(tuple([n is not None for n in nodes]))
+            out = record(seen, out, *aux, *arrays, *nodes, *params.values())
+        elif any(isinstance(a, Tensor) for a in args):
+            out = boxed(out)
+        return (out, *aux)
+
+    def record_of(self, pattern: tuple[bool, ...]) -> Callable:
+        """What records a call with this pattern of tracked inputs; made once, and made anew when a rule is added."""
+        record = self.records[pattern] = Plan(self, pattern).record
+        return record
+
+    def resolve(self, *arrays: Any) -> tuple:
+        """(array module, what computes) for arrays of these types; remembered until a kernel table is swapped."""
+        chosen = self._chosen(*arrays)
+        types_ = [type(a) for a in arrays]
+        if all(t in BY_TYPE or t in (int, float, bool, type(None)) for t in types_):
+            key: Any = types_[0] if len(self.inputs) == 1 else tuple(types_)
+            self.resolved[frozenset(types_) if self.variadic else key] = chosen
+        return chosen
+
+    def _chosen(self, *arrays: Any) -> tuple:
+        backend = backend_of(*arrays)
+        kernel, body = table_of(backend).get(self.name), self.forward
+        compute = body
+        if kernel is not None:
+
+            def compute(xp: Any, *arrays: Any, **params: Any) -> Any:
+                result = kernel(xp, *arrays, **params)
+                return body(xp, *arrays, **params) if result is NotImplemented else result
+
+        # Integers never widen a float: NumPy makes float64 of float32 with int64, here it stays float32.
+        at = [i for i, a in enumerate(arrays) if type(a) in BY_TYPE and (self.variadic or self._promotes(i))]
+        if len(at) < 2 or not self.facts.get("promote", True):
+            return backend.xp, compute
+        plain = compute
+
+        def promoting(xp: Any, *arrays: Any, **params: Any) -> Any:
+            first = arrays[at[0]].dtype
+            for i in range(len(arrays)) if self.variadic else at:
+                if arrays[i].dtype is not first:
+                    return plain(xp, *widened(arrays, range(len(arrays)) if self.variadic else at), **params)
+            return plain(xp, *arrays, **params)
+
+        return backend.xp, promoting
+
+    def _promotes(self, i: int) -> bool:
+        return self.rules.get(self.inputs[i], True) is not None
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}({', '.join([*self.inputs, *self.params])})>"
+
+
+def widened(arrays: Sequence[Any], at: Sequence[int]) -> list:
+    """`arrays` with the integer ones among those `at` cast to the floating dtype of the others, if there is one."""
+    dtype = widest_float([arrays[i].dtype for i in at])
+    cast = [i for i in at if dtype is not None and arrays[i].dtype.kind in "iub"]
+    return [a.astype(dtype) if i in cast else a for i, a in enumerate(arrays)]
+
+
+def _first_call(*args, **params):
+    return write_out()(*args, **params)  # type: ignore[name-defined]  # noqa: F821 (each op has globals of its own)
+
+
+class Rule:
+    """A derivative and the words it asked for, checked when it is declared."""
+
+    def __init__(self, op: Op, inputs: Sequence[str], function: Callable, words: Sequence[str] = ()):
+        spec = inspect.signature(function).parameters
+        self.op, self.inputs, self.function = op, tuple(inputs), function
+        first, *self.words = words or list(spec)
+        self.by_keyword = {n for n, p in spec.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        known = {"out", "needs", *op.aux, *op.params, *op.inputs, *(f"{n}_shape" for n in op.inputs)}
+        if first != "g" or not set(self.words) <= known or not inputs or not set(inputs) <= set(op.inputs):
+            raise TypeError(
+                f"rule of {op.name} for ({', '.join(inputs)}) asks for ({', '.join([first, *self.words])}); "
+                f"g comes first, and there are: {', '.join(sorted(known))}"
+            )
+
+
+def op(forward: Callable | None = None, **facts: Any) -> Any:
+    """Make the decorated function an operation: `@op` or `@op(aux="mean rstd", samples=..., kinks=..., cost=...)`.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> @tg.op
+    ... def cube(xp, x):
+    ...     return x**3
+    >>> @cube.vjp("x")
+    ... def _(g, x):
+    ...     return 3.0 * g * x * x
+    >>> tg.grad(cube)(np.array(2.0))
+    array(12.)
+    """
+    return Op(forward, **facts).function if forward else lambda f: Op(f, **facts).function
+
+

@@ -1,0 +1,224 @@
+"""Written-out code: for each operation the function a user calls, and for each pattern of tracked inputs what its tape keeps.
+
+Every operation needs the same few steps: unwrap Tensors, compute, and, where an input is tracked, record a node.  Done by
+loops over arguments these steps cost more than a small array operation itself, so they are written out as text, once
+per operation, and compiled on the first call.  `print(op.text)` and `print(plan.text)` show them; for `mul`:
+
+    def mul(a, b):                                              def pull(g, saved):         # only `a` tracked
+        if a_boxed := isinstance(a, Tensor):                        b, = saved
+            a_node, a = a.node, a.data                              g_a = rule_a(g, b)
+        ...                                                         return (g_a,)
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lm.config import recording
+from tinygrad_lm.core.errors import NotDifferentiable, explain
+from tinygrad_lm.core.node import Node, next_rank, pick
+from tinygrad_lm.core.tensor import Tensor
+
+EMPTY = inspect.Parameter.empty
+OUT = "out"  # a link: this word is the node's own output
+
+
+def compiled(text: str, title: str, scope: dict[str, Any]) -> Any:
+    """Run `text` in `scope`; tracebacks and debuggers show its lines."""
+    filename = f"<{title}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    exec(compile(text, filename, "exec"), scope)
+    return scope
+
+
+def tuple_of(items: Any) -> str:
+    items = list(items)
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
+
+
+def settled(out: Any) -> Any:
+    """NumPy decays 0-d results to scalars; a Tensor holds arrays."""
+    return np.asarray(out) if isinstance(out, np.generic) else out
+
+
+def joined(array: Any, node: Node | None) -> Tensor:
+    """A Tensor put together from an array and its node."""
+    tensor = object.__new__(Tensor)
+    tensor.data, tensor.node = settled(array), node
+    return tensor
+
+
+def boxed(out: Any) -> Any:
+    """An untracked result as a Tensor, or as a tuple of them."""
+    return tuple([joined(o, None) for o in out]) if type(out) is tuple else joined(out, None)
+
+
+# ------------------------------------------------------------------------------------------------ the public function
+
+
+def caller(op: Any) -> tuple[str, dict[str, Any]]:
+    """The text of the function that a user calls, and the names it uses."""
+    scope: dict[str, Any] = {
+        "Tensor": Tensor, "recording": recording.get, "explain": explain, "boxed": boxed, "op": op,
+        "resolved": op.resolved, "resolve": op.resolve, "records": op.records, "record_of": op.record_of,
+        **{f"{p}_default": v for p, v in op.params.items() if v is not EMPTY},
+    }  # fmt: skip
+    params = [p if v is EMPTY else f"{p}={p}_default" for p, v in op.params.items()]
+    given = ", ".join(f"{p}={p}" for p in op.params)
+    named = ", ".join(f"{p!r}: {p}" for p in op.params)
+    results = ", ".join(["out", *op.aux]) if op.aux else "out"
+    if op.variadic:
+        xs = op.variadic
+        signature = [xs, *params]
+        unwrap = [
+            f"{xs} = tuple({xs})",
+            f"{xs}_boxed = any([isinstance(x, Tensor) for x in {xs}])",
+            f"{xs}_nodes = tuple([x.node if isinstance(x, Tensor) else None for x in {xs}])",
+            f"{xs} = tuple([x.data if isinstance(x, Tensor) else x for x in {xs}])",
+        ]
+        together = xs
+        arrays, key, nodes = f"*{xs}", f"frozenset(map(type, {xs}))", [f"{xs}_nodes"]
+        tracked, pattern = f"any([n is not None for n in {xs}_nodes])", "()"
+    else:
+        signature = [n if n in op.required else f"{n}=None" for n in op.inputs] + params
+        unwrap = []
+        for n in op.inputs:
+            unwrap += [f"if {n}_boxed := isinstance({n}, Tensor):", f"    {n}_node, {n} = {n}.node, {n}.data"]
+            unwrap += ["else:", f"    {n}_node = None"]
+        arrays, nodes = ", ".join(op.inputs), [f"{n}_node" for n in op.inputs]
+        together = tuple_of(op.inputs)
+        key = f"type({op.inputs[0]})" if len(op.inputs) == 1 else f"({', '.join(f'type({n})' for n in op.inputs)})"
+        tracked = " or ".join(f"{n} is not None" for n in nodes)
+        pattern = tuple_of(f"{n} is not None" for n in nodes)
+    any_boxed = " or ".join(f"{n}_boxed" for n in op.inputs)
+    words = ", ".join([results, *op.inputs, *nodes, *op.params])
+    body = [
+        *unwrap,
+        "try:",
+        f"    xp, compute = resolved.get({key}) or resolve({arrays})",
+        f"    {results} = compute(xp, {arrays}{', ' + given if given else ''})",
+        "except Exception as error:",
+        f"    raise explain(error, op, {together}, {{{named}}}) from None",
+        f"if not ({any_boxed}):",
+        "    return out",
+        f"if ({tracked}) and (seen := recording()) is not None:",
+        f"    pattern = {pattern}",
+        f"    return (records.get(pattern) or record_of(pattern))(seen, {words})",
+        "return boxed(out)",
+    ]
+    return f"def {op.name}({', '.join(signature)}):\n    " + "\n    ".join(body) + "\n", scope
+
+
+# ------------------------------------------------------------------------------------------------ what the tape keeps
+
+
+class Plan:
+    """For one operation and one pattern of tracked inputs: what to keep, and how to call the rules.
+
+    `record(seen, out, aux..., arrays..., nodes..., params...)` makes the node and the Tensor; `pull(g, saved)` runs the
+    rules and returns one gradient per parent; `lift(node, saved)` is what was saved with arrays of the graph made Tensors again.
+    """
+
+    def __init__(self, op: Any, pattern: tuple[bool, ...]):
+        self.op = op
+        self.words: list[str] = []  # kept, in the order of `saved`
+        xs = op.variadic
+        tracked = op.inputs if xs else [n for n, t in zip(op.inputs, pattern, strict=True) if t]
+        self.wanted = [n for n in tracked if op.rules.get(n, EMPTY) is not None]
+        scope = {
+            "new": object.__new__, "Node": Node, "Tensor": Tensor, "ndarray": np.ndarray, "next_rank": next_rank,
+            "shape_of": np.shape, "plan": self, "settled": settled, "several": several, "missing": self.missing,
+        }  # fmt: skip
+
+        calls, needs = [], "xs_needs" if xs else "needs"
+        rules = list(dict.fromkeys(op.rules.get(n, EMPTY) for n in self.wanted))
+        for k, rule in enumerate(rules):
+            if rule is EMPTY:
+                calls.append(f"raise missing({[n for n in self.wanted if n not in op.rules]!r})")
+                continue
+            needed = tuple(n in self.wanted for n in rule.inputs)
+            arguments = ["g"]
+            for w in rule.words:
+                if w == "needs" and not xs:
+                    value = repr(needed)
+                else:
+                    value = needs if w == "needs" else w
+                    if value not in self.words:
+                        self.words.append(value)
+                arguments.append(f"{w}={value}" if w in rule.by_keyword else value)
+            scope[f"rule_{k}"] = rule.function
+            targets = ", ".join(f"g_{n}" for n in rule.inputs)
+            calls.append(f"{targets}{',' * (len(rule.inputs) > 1)} = rule_{k}({', '.join(arguments)})")
+
+        def kept(w: str) -> str:
+            if xs:
+                return {xs: xs, f"{xs}_shape": f"tuple(map(shape_of, {xs}))"}.get(
+                    w, f"tuple([n is not None for n in {xs}_nodes])" if w == "xs_needs" else w
+                )
+            name = w.removesuffix("_shape")
+            if w in op.inputs or name not in op.inputs:
+                return w
+            return f"{name}.shape" if name in tracked else f"shape_of({name})"
+
+        nodes = [f"{xs}_nodes"] if xs else [f"{n}_node" for n in op.inputs]
+        parents = f"{xs}_nodes" if xs else tuple_of(f"{n}_node" for n in self.wanted)
+        signature = ", ".join(["seen", "out", *op.aux, *op.inputs, *nodes, *op.params])
+        saved = tuple_of(map(kept, self.words))
+        unpack = [f"{tuple_of(self.words)} = saved"] if self.words else []
+        result = f"tuple(g_{xs})" if xs else tuple_of(f"g_{n}" for n in self.wanted)
+        if EMPTY in rules:
+            unpack, calls, result = [], [c for c in calls if c.startswith("raise")], "()"
+        self.text = (
+            f"def record({signature}):\n"
+            f"    if type(out) is not ndarray:\n"
+            f"        if type(out) is tuple:\n"
+            f"            return several(plan, {parents}, {saved}, out, seen)\n"
+            f"        out = settled(out)\n"
+            f"    node = new(Node)\n"
+            f"    node.plan, node.parents, node.saved = plan, {parents}, {saved}\n"
+            f"    node.shape, node.dtype, node.rank = out.shape, out.dtype, next_rank()\n"
+            f"    if seen:\n"
+            f"        for see in seen:\n"
+            f"            see(node)\n"
+            f"    tensor = new(Tensor)\n"
+            f"    tensor.data, tensor.node = out, node\n"
+            f"    return tensor\n\n"
+            f"def pull(g, saved):\n    " + "\n    ".join([*unpack, *calls, f"return {result}"]) + "\n"
+        )
+        compiled(self.text, f"plan of {op.name}", scope)
+        self.record, self.pull = scope["record"], scope["pull"]
+        if not self.wanted:  # every tracked input is a constant here
+            self.record = lambda seen, out, *_: boxed(out)
+
+    def missing(self, inputs: list[str]) -> NotDifferentiable:
+        return NotDifferentiable(
+            f"{self.op.name} has no derivative with respect to {', '.join(inputs)}: "
+            f"write one with @{self.op.name}.vjp({', '.join(map(repr, inputs))}), or declare .constant(...)"
+        )
+
+    def lift(self, node: Node, saved: tuple) -> tuple:
+        """What the node saved, with arrays that belong to the graph made Tensors again."""
+        return tuple([self._lifted(w, value, node) for w, value in zip(self.words, saved, strict=True)])
+
+    def _lifted(self, word: str, value: Any, node: Node) -> Any:
+        parents: Any = node.parents
+        if word == OUT:
+            if type(value) is tuple:
+                return tuple([joined(o, pick(node, i, o)) for i, o in enumerate(value)])
+            return joined(value, node)
+        if word == self.op.variadic:
+            return tuple([value[i] if p is None else joined(value[i], p) for i, p in enumerate(parents)])
+        return joined(value, parents[self.wanted.index(word)]) if word in self.wanted else value
+
+
+def several(plan: Plan, parents: tuple, saved: tuple, outs: tuple, seen: tuple) -> tuple[Tensor, ...]:
+    """Tensors for several outputs: each floating one picks its part out of the one node of the call."""
+    outs = tuple(map(settled, outs))
+    node = Node(plan, parents, saved, tuple([(o.shape, o.dtype) for o in outs]), None)
+    for see in seen:
+        see(node)
+    return tuple([joined(o, pick(node, i, o)) for i, o in enumerate(outs)])

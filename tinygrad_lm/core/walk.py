@@ -1,0 +1,136 @@
+"""The backward pass: gradients go down the graph, newest node first.
+
+A consumer is always newer than what it consumes, so when a node comes up from the heap all of its gradient has arrived:
+there is no topological sort, no first pass over the graph and no recursion.
+
+The walk speaks to a gradient only through `+`, `.sum`, `.reshape`, `.astype` and `.copy`, which arrays and Tensors share:
+on arrays it is fast, on Tensors it records itself (`create_graph`).  It knows no operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tinygrad_lm import config
+from tinygrad_lm.core.node import Bundle, Node
+
+HOOKS: WeakKeyDictionary[Node, list[Callable]] = WeakKeyDictionary()
+
+
+def unbroadcast(g: Any, shape: tuple) -> Any:
+    """Sum `g` back to `shape`, which broadcasting grew; a shape that no broadcasting explains is a rule's mistake."""
+    extra = len(g.shape) - len(shape)
+    if extra >= 0 and all(m in (1, n) for n, m in zip(g.shape[extra:], shape, strict=True)):
+        stretched = tuple(extra + i for i, m in enumerate(shape) if m == 1 != g.shape[extra + i])
+        return g.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+    raise ValueError(f"a rule returned a gradient of shape {g.shape} for an input of shape {shape}")
+
+
+def walk(
+    roots: Sequence[Node],
+    gradients: Sequence[Any],
+    targets: set[Node] | None = None,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> dict[Node, Any]:
+    """Send `gradients` of `roots` down the graph.
+
+    With `targets` return {target: its gradient} and touch no leaf; nothing older than the oldest target is visited.
+    Otherwise add to the `.grad` of every leaf.  What nodes kept is let go on the way, unless `retain_graph` or
+    `create_graph`; with the latter `gradients` are Tensors and every rule is recorded.
+    """
+    pending: dict[Node, Any] = {}  # gradients that have arrived and wait for the rest
+    heap: list[tuple[int, Node]] = []
+    owned: set[Node] = set()  # nodes whose pending array was made here, and so may be added into
+    handed = {id(g) for g in gradients}  # arrays that somebody else holds: no leaf may have them
+    found: dict[Node, Any] = {}
+    oldest = 1 if targets is None else max((t.rank for t in targets), default=-1 << 62)
+    observers, keep_grads = config.observers.get(), config.keeping_grads.get() and targets is None
+    hooked = len(HOOKS) > 0  # asked once: a weak dictionary answers slowly
+    keep = retain_graph or create_graph
+
+    parents: Any = roots
+    grads: Any = gradients
+    while True:
+        if len(parents) != len(grads):
+            raise ValueError(f"a rule returned {len(grads)} gradients for {len(parents)} inputs")
+        alone = not heap and len(parents) == 1  # nothing else waits, so this one need not queue
+        i = 0
+        for node in parents:
+            g = grads[i]
+            i += 1
+            if g is None or node is None:
+                continue
+            if g.shape != node.shape:
+                g = unbroadcast(g, node.shape)
+            if g.dtype is not node.dtype and g.dtype != node.dtype:
+                g = g.astype(node.dtype)
+            if alone:
+                break
+            if node not in pending:
+                pending[node] = g
+                heappush(heap, (node.rank, node))
+            elif node in owned:
+                pending[node] += g
+            else:
+                pending[node] = pending[node] + g
+                if not create_graph:
+                    owned.add(node)
+        else:
+            if not heap:
+                return found
+            grads = ()
+            node = heappop(heap)[1]
+            g = pending.pop(node)
+        if node.rank > oldest:
+            return found
+
+        if hooked and node in HOOKS:
+            for hook in list(HOOKS[node]):
+                replaced = hook(g)
+                g = g if replaced is None else replaced
+        if targets is not None and node in targets:
+            found[node] = g
+        plan, parents = node.plan, node.parents
+        if plan is None:
+            grads = ()
+            if targets is None:
+                add_to_leaf(node, g, create_graph or node in owned, handed)
+            continue
+        if parents is None:
+            raise RuntimeError(
+                f"backward reached {node!r} a second time, but an earlier backward freed what it kept; "
+                "pass retain_graph=True to the earlier one, or compute the value again"
+            )
+        if type(g) is Bundle:
+            g = g.filled()
+        elif keep_grads:
+            node.grad = g if create_graph else g.copy()
+        try:
+            grads = plan.pull(g, plan.lift(node, node.saved) if create_graph else node.saved)
+        except Exception as error:
+            error.add_note(f"in the derivative of {node!r}")
+            raise
+        for observer in observers:
+            observer(node, g, grads)
+        if not keep:
+            node.parents = node.saved = None
+
+
+def add_to_leaf(node: Node, g: Any, mine: bool, handed: set[int]) -> None:
+    """Add `g` to a leaf's gradient.  No two leaves ever share a buffer, nor a leaf and whoever called backward.
+
+    `mine` says that the walk made this array for this node alone.  Else an array that owns its memory is taken as it is
+    the first time it turns up, and copied when it does again (`a + b` passes one array to both).
+    """
+    if (before := getattr(node, "grad", None)) is not None:
+        node.grad = before + g
+        return
+    if not mine:
+        if getattr(g, "base", None) is not None or id(g) in handed:
+            g = g.copy()
+        handed.add(id(g))
+    node.grad = g

@@ -1,0 +1,112 @@
+"""Operators and methods of Tensor, attached here, where operations exist.
+
+NumPy's ufuncs come here too: np.exp(t) and ndarray * t run the op of that name, or raise; they never drop a gradient.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lm import config
+from tinygrad_lm.backend import is_float
+from tinygrad_lm.core import OPS, Tensor, raw
+from tinygrad_lm.ops import activation, elementwise, indexing, normalize, products, reduction, shape
+
+UFUNCS = {getattr(np, op.facts["ufunc"]): op.function for op in OPS.values() if "ufunc" in op.facts}
+
+
+def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+    if method == "__call__" and ufunc in UFUNCS and not keywords:
+        return UFUNCS[ufunc](*inputs)
+    call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    if any(isinstance(x, Tensor) for x in keywords.get("out", ())):
+        raise TypeError(f"np.{call} cannot write into a Tensor; use x = x + y, or x.data for the array itself")
+    if all(x.node is None for x in inputs if isinstance(x, Tensor)):
+        return getattr(ufunc, method)(*map(raw, inputs), **keywords)
+    asked = f" with {', '.join(keywords)}" if keywords else ""
+    raise TypeError(f"np.{call}{asked} has no gradient here; use an operation of tinygrad_lm, or .detach().numpy()")
+
+
+def index_of(index: Any) -> Any:
+    """An index with arrays in place of Tensors."""
+    return tuple(map(raw, index)) if isinstance(index, tuple) else raw(index)
+
+
+def rebind(x: Tensor, new: Tensor, what: str) -> Tensor:
+    """Let `x` be what was computed from it: whoever read the old value keeps it, so every gradient stays right."""
+    if x.requires_grad and x.is_leaf and config.recording.get() is not None:
+        raise RuntimeError(f"cannot {what} a leaf that requires a gradient; use no_grad(), or work on x * 1.0")
+    if new.shape != x.shape:
+        raise ValueError(f"cannot {what} a tensor of shape {x.shape}: the result has shape {new.shape}")
+    if x.requires_grad and x.is_leaf:
+        x.data[...] = new.data
+    else:
+        x.data, x.node = new.data, new.node
+    return x
+
+
+def assign(self: Tensor, index: Any, value: Any) -> None:
+    """x[index] = v computes a new array and rebinds; views of x taken before do not follow."""
+    rebind(self, indexing.setitem(self, value, index=index_of(index)), "assign into")
+
+
+def in_place(function: Any, symbol: str) -> Any:
+    return lambda self, other: rebind(self, function(self, other), f"{symbol} into")
+
+
+def astype(self: Tensor, dtype: Any) -> Tensor:
+    """This tensor in another dtype; the gradient comes back in this one.  Integers and booleans carry no gradient."""
+    dtype = np.dtype(dtype)
+    return shape.cast(self, dtype=dtype) if is_float(dtype) else Tensor(self.data.astype(dtype))
+
+
+def shaped(self: Tensor, *sizes: Any) -> Tensor:
+    """x.reshape(2, 3), x.reshape((2, 3)) or x.reshape(-1)."""
+    return shape.reshape(self, shape=tuple(sizes[0]) if len(sizes) == 1 and np.iterable(sizes[0]) else sizes)
+
+
+def permuted(self: Tensor, *axes: Any) -> Tensor:
+    """x.transpose() reverses the axes, x.transpose(1, 0) or x.transpose((1, 0)) orders them."""
+    order = tuple(axes[0]) if len(axes) == 1 and np.iterable(axes[0]) else axes
+    return shape.transpose(self, axes=order or None)
+
+
+OPERATORS = {
+    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.div,
+    "pow": elementwise.pow, "matmul": products.matmul,
+}  # fmt: skip
+COMPARISONS = {
+    "eq": elementwise.equal, "ne": elementwise.not_equal, "lt": elementwise.less, "le": elementwise.less_equal,
+    "gt": elementwise.greater, "ge": elementwise.greater_equal,
+}  # fmt: skip
+METHODS = [
+    reduction.sum, reduction.mean, reduction.var, reduction.max, reduction.min, reduction.logsumexp, reduction.cumsum,
+    reduction.argmax, reduction.argmin, shape.swapaxes, shape.squeeze, shape.expand_dims, shape.broadcast_to, shape.flip,
+    elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.abs, elementwise.sin, elementwise.cos, elementwise.tanh,
+    elementwise.clip, activation.sigmoid, activation.relu, activation.silu, activation.gelu, normalize.softmax,
+    normalize.log_softmax, indexing.split, indexing.take,
+]  # fmt: skip
+
+
+def attach() -> None:
+    """Give Tensor its operators and methods."""
+    cls: Any = Tensor
+    for name, function in OPERATORS.items():
+        setattr(cls, f"__{name}__", function)
+        setattr(cls, f"__r{name}__", lambda self, other, f=function: f(other, self))
+        setattr(cls, f"__i{name}__", in_place(function, getattr(operator, name).__name__))
+    for name, function in COMPARISONS.items():
+        setattr(cls, f"__{name}__", function)
+    for function in METHODS:
+        setattr(cls, function.__name__, function)
+    cls.__neg__, cls.__abs__, cls.__pos__ = elementwise.neg, elementwise.abs, lambda self: self
+    cls.__getitem__ = lambda self, index: indexing.getitem(self, index=index_of(index))
+    cls.__iter__ = lambda self: iter([self[i] for i in range(len(self))])
+    cls.__setitem__ = assign
+    cls.__array_ufunc__ = array_ufunc
+    cls.astype, cls.reshape, cls.transpose = astype, shaped, permuted
+    cls.T = property(lambda self: shape.transpose(self), doc="The axes in reverse order.")
+    cls.copy = lambda self: self * 1 if self.node is not None else Tensor(self.data.copy())

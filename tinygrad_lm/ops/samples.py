@@ -1,0 +1,94 @@
+"""What an operation can be tried on, as data: shapes and the kind of values, drawn when somebody wants them.
+
+    @op(samples=lambda: [case(N(3, 4), N(4)), case(N(2, 3), axis=1)])
+
+The kind of values is a fact about the operation (its domain, and how far from its kinks it is smooth), so it stands with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An array to be drawn: `kind` of values, `shape`, and for bounded kinds `low` and `high`."""
+
+    kind: str
+    shape: tuple[int, ...]
+    low: float = 0.0
+    high: float = 1.0
+
+    def draw(self, rng: np.random.Generator, dtype: Any = np.float64) -> Any:
+        if self.kind == "normal":
+            return rng.normal(size=self.shape).astype(dtype)
+        if self.kind == "uniform":
+            return rng.uniform(self.low, self.high, self.shape).astype(dtype)
+        if self.kind == "distinct":  # no two closer than 0.1, none closer than 0.05 to an integer multiple of 0.1
+            values = rng.permutation(math.prod(self.shape)) - math.prod(self.shape) // 2 + 0.5
+            return (0.1 * values + rng.uniform(-0.02, 0.02, values.shape)).reshape(self.shape).astype(dtype)
+        if self.kind == "integers":
+            return rng.integers(int(self.low), int(self.high), self.shape)
+        assert self.kind == "booleans", self.kind
+        return rng.integers(0, 2, self.shape).astype(bool)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call to try: array specs (or constants) in order, and keywords."""
+
+    arrays: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def draw(self, rng: np.random.Generator, dtype: Any = np.float64) -> list[Any]:
+        return [a.draw(rng, dtype) if isinstance(a, Spec) else a for a in self.arrays]
+
+    def __str__(self) -> str:
+        shown = [f"{a.kind}{a.shape}" if isinstance(a, Spec) else repr(a) for a in self.arrays]
+        return ", ".join(shown + [f"{k}={v}" for k, v in self.params.items()]).replace(" ", "")
+
+
+def case(*arrays: Any, **params: Any) -> Case:
+    return Case(arrays, params)
+
+
+def N(*shape: int) -> Spec:
+    """Standard normal."""
+    return Spec("normal", shape)
+
+
+def P(*shape: int) -> Spec:
+    """Positive, between 0.5 and 2."""
+    return Spec("uniform", shape, 0.5, 2.0)
+
+
+def D(*shape: int) -> Spec:
+    """Distinct, and away from zero: no ties and no kinks nearby."""
+    return Spec("distinct", shape)
+
+
+def integers(high: int, *shape: int) -> Spec:
+    return Spec("integers", shape, 0, high)
+
+
+def booleans(*shape: int) -> Spec:
+    return Spec("booleans", shape)
+
+
+def unary(kind: Any = N) -> list[Case]:
+    """Five shapes for an elementwise function, 0-d and zero-size among them."""
+    return [case(kind(*shape)) for shape in ((), (0,), (5,), (2, 3), (2, 1, 4))]
+
+
+def binary(a: Any = N, b: Any = N) -> list[Case]:
+    """Shapes that broadcast in every way: equal, leading, both stretched, 0-d, zero-size, and a plain number."""
+    pairs = (((2, 3), (2, 3)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((0, 3), (3,)), ((2, 1, 3), (4, 1)))
+    return [case(a(*s), b(*t)) for s, t in pairs] + [case(a(2, 3), 1.5)]
+
+
+# Where a function has a corner, what its derivative is declared to be: (inputs, gradients for an incoming gradient of 1).
+Kink = tuple[tuple[Any, ...], tuple[Any, ...]]
