@@ -42,10 +42,34 @@ from tinygrad_lm import nn, optim  # isort: skip
 __version__ = "0.1.0"
 
 __all__ = [
-    "OPS", "Function", "Generator", "NotDifferentiable", "Tensor", "Unavailable", "checkpoint", "debug", "default_dtype",
-    "default_generator", "enable_grad", "grad", "hvp", "jvp", "keep_grads", "kernels_in_use", "manual_seed", "nn", "no_grad",
-    "op", "optim", "set_kernels", "use_kernels", "value_and_grad", "vjp", "watch", *_operations,
-]  # fmt: skip
+    "OPS",
+    "Function",
+    "Generator",
+    "NotDifferentiable",
+    "Tensor",
+    "Unavailable",
+    "checkpoint",
+    "debug",
+    "default_dtype",
+    "default_generator",
+    "enable_grad",
+    "grad",
+    "hvp",
+    "jvp",
+    "keep_grads",
+    "kernels_in_use",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "op",
+    "optim",
+    "set_kernels",
+    "use_kernels",
+    "value_and_grad",
+    "vjp",
+    "watch",
+    *_operations,
+]
 
 
 def __getattr__(name: str) -> Any:

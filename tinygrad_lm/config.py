@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+# ruff: noqa: B039  (an empty tuple and a dtype do not change)
+
 # None: calls are not recorded.  Otherwise they are, and every new node is shown to each of these functions: none in
 # plain use, one that notes the user's line in debug mode, one that collects nodes inside `checkpoint`.
 recording: ContextVar[tuple[Callable[[Any], None], ...] | None] = ContextVar("recording", default=())

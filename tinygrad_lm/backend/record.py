@@ -4,7 +4,8 @@ An op's body is the reference.  A kernel is a function with *the same signature 
 where the table in use has one, it runs instead of the body.  A kernel may answer `NotImplemented` (a shape or dtype it
 does not serve) and the body runs after all.  So ops contain no `if`, and a missing kernel is no special case.
 
-Two words: *device* (`cpu`, `cuda`) says whose arrays, *kernels* (`reference`, `native`, `emulated`, `cuda`) which table.
+Two words: *device* (`cpu`, `cuda`) says whose arrays, *kernels* (`reference`, `native`, `emulated`, `cuda`) which
+table.
 """
 
 from __future__ import annotations

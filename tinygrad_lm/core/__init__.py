@@ -1,11 +1,11 @@
-"""Layer 2: how derivatives flow.  Reading order: op, plan, tensor, node, walk, functional; then function, recompute, debug."""
+"""Layer 2: how derivatives flow.  docs/read-the-engine.md says in which order to read it."""
 
 from tinygrad_lm.core.debug import debug
 from tinygrad_lm.core.errors import NotDifferentiable
 from tinygrad_lm.core.function import Function
 from tinygrad_lm.core.functional import flatten, grad, hvp, jvp, value_and_grad, vjp
 from tinygrad_lm.core.node import Node
-from tinygrad_lm.core.op import OPS, Op, op
+from tinygrad_lm.core.operation import OPS, Op, op
 from tinygrad_lm.core.recompute import checkpoint
 from tinygrad_lm.core.tensor import Tensor, ones_like, raw
 

@@ -16,7 +16,7 @@ _locks: dict[int, list] = {}  # id(array) -> [array, how many keep it, whether i
 
 
 class Locked(tuple):
-    """What a node saved, its arrays read-only for as long as this tuple lives, which is as long as the node keeps it."""
+    """What a node saved, its arrays read-only while this tuple lives, which is as long as the node keeps it."""
 
     def __new__(cls, saved: tuple) -> Locked:
         self = super().__new__(cls, saved)

@@ -53,7 +53,7 @@ def no_broadcast(shapes: Sequence[tuple]) -> str | None:
 def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Exception:
     """The error to raise where a forward failed: one line with op, arguments, reason and the user's line.
 
-    Errors that are not about the arguments (out of memory, an interrupt, a bug in a kernel) pass unchanged but for a note.
+    Errors that are not about the arguments (out of memory, an interrupt) pass unchanged but for a note.
     """
     if isinstance(error, OperationError):
         return error

@@ -26,9 +26,10 @@ class Context:
 class Function:
     """An operation with a hand-written derivative: subclass it, call it with `.apply(...)`.
 
-    `forward(ctx, *args)` computes on Tensors, unrecorded, and returns a Tensor or a tuple of them.  `backward(ctx, *grads)`
-    gets one Tensor per output and returns one gradient per argument of forward (None where there is none).  It is recorded
-    under `create_graph`, so a second derivative is right as long as it is made of operations on `saved_tensors`.
+    `forward(ctx, *args)` computes on Tensors, unrecorded, and returns a Tensor or a tuple of them.
+    `backward(ctx, *grads)` gets one Tensor per output and returns one gradient per argument of forward (None where
+    there is none).  It is recorded under `create_graph`, so a second derivative is right as long as it is made of
+    operations on `saved_tensors`.
 
     >>> import tinygrad_lm as tg
     >>> class Square(tg.Function):
@@ -103,7 +104,7 @@ class FunctionPlan:
         grads = grads if isinstance(grads, tuple) else (grads,)
         if len(grads) != len(self.tracked):
             raise ValueError(
-                f"{self.op.name}.backward returned {len(grads)} gradients, but forward took {len(self.tracked)} arguments"
+                f"{self.op.name}.backward returned {len(grads)} gradients for {len(self.tracked)} arguments of forward"
             )
         keep = [g if t else None for g, t in zip(grads, self.tracked, strict=True)]
         return tuple(keep) if recorded else tuple([None if g is None else raw(g) for g in keep])
@@ -120,5 +121,3 @@ class FunctionPlan:
             else:
                 lifted.append(joined(array, pick(node, link - len(self.tracked), array)))
         return tuple(lifted)
-
-

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_lm import config
 from tinygrad_lm.backend import BY_TYPE, is_float
-from tinygrad_lm.core.node import Node, Same, leaf
+from tinygrad_lm.core.node import Node, Same
 from tinygrad_lm.core.tensor import Tensor, ones_like, raw
 from tinygrad_lm.core.walk import walk
 
@@ -79,7 +79,7 @@ def pullback(f: Callable, inputs: Sequence[Any], create_graph: bool, once: bool)
                 starts.append(start if recorded else start.data)
         targets = {n for n in nodes if n is not None}
         found = walk(roots, starts, targets, create_graph=recorded, retain_graph=not once)
-        grads = []
+        grads: list[Any] = []
         for tensor, node in zip(aliases, nodes, strict=True):
             if node is None:
                 grads.append(None)
@@ -168,7 +168,9 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     outs, rebuild = flatten(out)
     zeros = rebuild([0 * raw(o) for o in outs])
     tracked = any(isinstance(x, Tensor) for x in (*flatten(primals)[0], *flatten(tangents)[0]))
-    _, push = vjp(lambda u: pull(u), zeros, create_graph=any(isinstance(x, Tensor) and x.node is not None for x in outs))
+    _, push = vjp(
+        lambda u: pull(u), zeros, create_graph=any(isinstance(x, Tensor) and x.node is not None for x in outs)
+    )
     tangent = push(tuple(tangents))[0]
     return (out, tangent) if tracked else (stripped(out), stripped(tangent))
 

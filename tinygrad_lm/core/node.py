@@ -13,9 +13,9 @@ next_rank = itertools.count(0, -1).__next__  # falls with time: a consumer's ran
 class Node:
     """One recorded call: whom to tell (`parents`), how (`plan`), and what was kept for it (`saved`).
 
-    A node never refers to its own Tensor and keeps raw arrays only, so nothing here is a reference cycle and memory falls
-    the moment the last reader has passed.  `Plan.lift` puts an array and its node together again where a rule must be
-    recorded.  A leaf is a node without a plan; its gradient is added up in `grad`.
+    A node never refers to its own Tensor and keeps raw arrays only, so nothing here is a reference cycle and memory
+    falls the moment the last reader has passed. `Plan.lift` puts an array and its node together again where a rule
+    must be recorded. A leaf is a node without a plan; its gradient is added up in `grad`.
     """
 
     __slots__ = ("plan", "parents", "saved", "shape", "dtype", "rank", "grad", "where", "__weakref__")

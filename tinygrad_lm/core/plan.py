@@ -1,8 +1,8 @@
-"""Written-out code: for each operation the function a user calls, and for each pattern of tracked inputs what its tape keeps.
+"""Written-out code: the function a user calls, and for each pattern of tracked inputs what its tape keeps.
 
-Every operation needs the same few steps: unwrap Tensors, compute, and, where an input is tracked, record a node.  Done by
-loops over arguments these steps cost more than a small array operation itself, so they are written out as text, once
-per operation, and compiled on the first call.  `print(op.text)` and `print(plan.text)` show them; for `mul`:
+Every operation needs the same few steps: unwrap Tensors, compute, and, where an input is tracked, record a node.  Done
+by loops over arguments these steps cost more than a small array operation itself, so they are written out as text,
+once per operation, and compiled on the first call.  `print(op.text)` and `print(plan.text)` show them; for `mul`:
 
     def mul(a, b):                                              def pull(g, saved):         # only `a` tracked
         if a_boxed := isinstance(a, Tensor):                        b, = saved
@@ -95,6 +95,8 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         tracked = " or ".join(f"{n} is not None" for n in nodes)
         pattern = tuple_of(f"{n} is not None" for n in nodes)
     any_boxed = " or ".join(f"{n}_boxed" for n in op.inputs)
+    if len(op.inputs) > 1:
+        any_boxed, tracked = f"({any_boxed})", f"({tracked})"
     words = ", ".join([results, *op.inputs, *nodes, *op.params])
     body = [
         *unwrap,
@@ -103,9 +105,9 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         f"    {results} = compute(xp, {arrays}{', ' + given if given else ''})",
         "except Exception as error:",
         f"    raise explain(error, op, {together}, {{{named}}}) from None",
-        f"if not ({any_boxed}):",
+        f"if not {any_boxed}:",
         "    return out",
-        f"if ({tracked}) and (seen := recording()) is not None:",
+        f"if {tracked} and (seen := recording()) is not None:",
         f"    pattern = {pattern}",
         f"    return (records.get(pattern) or record_of(pattern))(seen, {words})",
         "return boxed(out)",
@@ -119,8 +121,9 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
 class Plan:
     """For one operation and one pattern of tracked inputs: what to keep, and how to call the rules.
 
-    `record(seen, out, aux..., arrays..., nodes..., params...)` makes the node and the Tensor; `pull(g, saved)` runs the
-    rules and returns one gradient per parent; `lift(node, saved)` is what was saved with arrays of the graph made Tensors again.
+    `record(seen, out, aux..., arrays..., nodes..., params...)` makes the node and the Tensor. `pull(g, saved)` runs
+    the rules and returns one gradient per parent. `lift(node, saved)` is what was saved, with arrays of the graph
+    made Tensors again.
     """
 
     def __init__(self, op: Any, pattern: tuple[bool, ...]):

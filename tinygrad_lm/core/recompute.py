@@ -1,8 +1,8 @@
 """checkpoint: keep nothing of a part of the graph, and compute it again when its gradient comes.
 
-The part is recorded as usual, so gradients reach whatever it closes over, to any order.  But each new node gives up what
-it saved, and its plan is replaced by one that fetches it: the first node to be pulled runs the function once more and
-hands every node its share.
+The part is recorded as usual, so gradients reach whatever it closes over, to any order. But each new node gives up
+what it saved, and its plan is replaced by one that fetches it: the first node to be pulled runs the function once
+more and hands every node its share.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A consumer is always newer than what it consumes, so when a node comes up from the heap all of its gradient has arrived:
 there is no topological sort, no first pass over the graph and no recursion.
 
-The walk speaks to a gradient only through `+`, `.sum`, `.reshape`, `.astype` and `.copy`, which arrays and Tensors share:
-on arrays it is fast, on Tensors it records itself (`create_graph`).  It knows no operation.
+The walk speaks to a gradient only through `+`, `.sum`, `.reshape`, `.astype` and `.copy`, which arrays and Tensors
+share: on arrays it is fast, on Tensors it records itself (`create_graph`).  It knows no operation.
 """
 
 from __future__ import annotations

@@ -49,8 +49,10 @@ def _(g, x):
     return g * (s * (1.0 + x * (1.0 - s)))
 
 
-@op(samples=lambda: [*unary(), case(N(3, 4), approximate="tanh"), case(N(7), approximate="tanh")],
-    cost=lambda x, **_: 12 * x.size)  # fmt: skip
+@op(
+    samples=lambda: [*unary(), case(N(3, 4), approximate="tanh"), case(N(7), approximate="tanh")],
+    cost=lambda x, **_: 12 * x.size,
+)
 def gelu(xp, x, *, approximate="none"):
     """x times the normal distribution function of x (Hendrycks and Gimpel 2016).
 
@@ -77,8 +79,12 @@ def _(g, x, *, approximate):
     return gelu_grad(g, x, approximate=approximate)
 
 
-@op(samples=lambda: [case(N(*s), N(*s), approximate=a) for s, a in (
-    ((3, 4), "none"), ((3, 4), "tanh"), ((), "tanh"), ((0,), "tanh"), ((5,), "none"))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(*s), N(*s), approximate=a)
+        for s, a in (((3, 4), "none"), ((3, 4), "tanh"), ((), "tanh"), ((0,), "tanh"), ((5,), "none"))
+    ]
+)
 def gelu_grad(xp, dy, x, *, approximate):
     """dy times the derivative of gelu at x.
 

@@ -221,14 +221,26 @@ def _(g, x):
 # ---------------------------------------------------------------------------------------------------- choosing
 
 
-@op(samples=lambda: [case(booleans(*c), N(*a), N(*b)) for c, a, b in (
-    ((3,), (2, 3), (3,)), ((2, 3), (2, 3), (2, 3)), ((2, 1), (3,), (2, 3)), ((), (2,), (2,)), ((0,), (0,), (1,))
-)] + [case(booleans(4), N(4), 0.0)])  # fmt: skip
+@op(
+    samples=lambda: (
+        [
+            case(booleans(*c), N(*a), N(*b))
+            for c, a, b in (
+                ((3,), (2, 3), (3,)),
+                ((2, 3), (2, 3), (2, 3)),
+                ((2, 1), (3,), (2, 3)),
+                ((), (2,), (2,)),
+                ((0,), (0,), (1,)),
+            )
+        ]
+        + [case(booleans(4), N(4), 0.0)]
+    )
+)
 def where(xp, condition, a, b):
     """a where `condition`, else b; shapes broadcast.
 
-    The gradient of the side that was not chosen is exactly 0 here, but 0 times an infinite slope further down is nan: make
-    that side finite too, e.g. where(x > 0, log(where(x > 0, x, 1)), 0).
+    The gradient of the side that was not chosen is exactly 0 here, but 0 times an infinite slope further down is nan:
+    make that side finite too, e.g. where(x > 0, log(where(x > 0, x, 1)), 0).
     """
     return xp.where(condition, a, b)
 
@@ -246,9 +258,16 @@ def _(g, condition):
 where.constant("condition")
 
 
-@op(samples=lambda: [case(D(2, 3), -0.11, 0.16), case(D(4), None, 0.07), case(D(3, 1), 0.0, None), case(D(0), -1.0, 1.0),
-                     case(D(), -0.5, 0.5)],
-    kinks=[((1.0, 0.0, 1.0), (1.0,)), ((0.0, 0.0, 1.0), (1.0,))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(D(2, 3), -0.11, 0.16),
+        case(D(4), None, 0.07),
+        case(D(3, 1), 0.0, None),
+        case(D(0), -1.0, 1.0),
+        case(D(), -0.5, 0.5),
+    ],
+    kinks=[((1.0, 0.0, 1.0), (1.0,)), ((0.0, 0.0, 1.0), (1.0,))],
+)
 def clip(xp, x, low=None, high=None):
     """x limited to [low, high]; either may be None.  The derivative is 1 inside, the bounds included, and 0 outside."""
     return x + 0 if low is None and high is None else xp.clip(x, low, high)
@@ -262,8 +281,17 @@ def _(g, x, out):
 clip.constant("low", "high")
 
 
-@op(samples=lambda: [case(D(2, 3), D(2, 3)), case(D(3, 1), 0.0), case(D(2, 3), 0.02), case(D(0, 2), 1.0), case(D(), D(3))],
-    kinks=[((1.0, 1.0), (0.5, 0.5)), ((0.0, -0.0), (0.5, 0.5))], ufunc="maximum")  # fmt: skip
+@op(
+    samples=lambda: [
+        case(D(2, 3), D(2, 3)),
+        case(D(3, 1), 0.0),
+        case(D(2, 3), 0.02),
+        case(D(0, 2), 1.0),
+        case(D(), D(3)),
+    ],
+    kinks=[((1.0, 1.0), (0.5, 0.5)), ((0.0, -0.0), (0.5, 0.5))],
+    ufunc="maximum",
+)
 def maximum(xp, a, b):
     """The larger of a and b, elementwise.  At a tie each gets half of the gradient.  nan wins."""
     return xp.maximum(a, b)
@@ -279,8 +307,17 @@ def _(g, a, b):
     return g * share(b, a)
 
 
-@op(samples=lambda: [case(D(2, 3), D(2, 3)), case(D(3, 1), 0.0), case(D(2, 3), 0.02), case(D(0, 2), 1.0), case(D(), D(3))],
-    kinks=[((1.0, 1.0), (0.5, 0.5))], ufunc="minimum")  # fmt: skip
+@op(
+    samples=lambda: [
+        case(D(2, 3), D(2, 3)),
+        case(D(3, 1), 0.0),
+        case(D(2, 3), 0.02),
+        case(D(0, 2), 1.0),
+        case(D(), D(3)),
+    ],
+    kinks=[((1.0, 1.0), (0.5, 0.5))],
+    ufunc="minimum",
+)
 def minimum(xp, a, b):
     """The smaller of a and b, elementwise.  At a tie each gets half of the gradient.  nan wins."""
     return xp.minimum(a, b)
@@ -305,7 +342,7 @@ def share(xp, a, b):
 share.constant("a", "b")
 
 
-# ------------------------------------------------------------------------------- comparisons: answers without derivative
+# ---------------------------------------------------------------------------------------------------- comparisons
 
 
 @op(samples=binary, ufunc="equal")

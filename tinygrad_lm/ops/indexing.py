@@ -48,11 +48,17 @@ def _(g, *, index):
     return getitem(g, index=index)
 
 
-@op(promote=False, samples=lambda: [
-    case(N(3, 4), N(4), index=1), case(N(3, 4), N(), index=(slice(None), 2)), case(N(5), N(3), index=slice(0, None, 2)),
-    case(N(4, 2), 0.5, index=np.array([True, False, False, True])), case(N(4, 2), N(3, 2), index=np.array([3, 0, 3])),
-    case(N(0, 2), N(2), index=slice(0, 0)),
-])  # fmt: skip
+@op(
+    promote=False,
+    samples=lambda: [
+        case(N(3, 4), N(4), index=1),
+        case(N(3, 4), N(), index=(slice(None), 2)),
+        case(N(5), N(3), index=slice(0, None, 2)),
+        case(N(4, 2), 0.5, index=np.array([True, False, False, True])),
+        case(N(4, 2), N(3, 2), index=np.array([3, 0, 3])),
+        case(N(0, 2), N(2), index=slice(0, 0)),
+    ],
+)
 def setitem(xp, x, v, *, index):
     """A copy of x whose [index] is v (broadcast, and cast to x's dtype).  Where an index repeats, the last v stays."""
     out = x.copy()
@@ -85,8 +91,15 @@ def last_written(g, index):
     return writer[index] == order
 
 
-@op(samples=lambda: [case(N(2, 1), N(2, 3), N(2, 2), axis=1), case(N(2)), case(N(0, 2), N(3, 2)), case(N(2, 3), N(2, 3), axis=-1),
-                     case(N(1, 2, 3), N(4, 2, 3))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(2, 1), N(2, 3), N(2, 2), axis=1),
+        case(N(2)),
+        case(N(0, 2), N(3, 2)),
+        case(N(2, 3), N(2, 3), axis=-1),
+        case(N(1, 2, 3), N(4, 2, 3)),
+    ]
+)
 def concatenate(xp, *xs, axis=0):
     """The arrays of a list one after the other along `axis`; their other sizes agree.
 
@@ -102,8 +115,15 @@ def _(g, xs_shape, *, axis):
     return split(g, np.cumsum([s[axis] for s in xs_shape])[:-1].tolist(), axis=axis)
 
 
-@op(samples=lambda: [case(N(2, 3), N(2, 3)), case(N(2, 3), N(2, 3), axis=-1), case(N(), N(), N()), case(N(0), N(0), axis=1),
-                     case(N(4), axis=1)])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(2, 3), N(2, 3)),
+        case(N(2, 3), N(2, 3), axis=-1),
+        case(N(), N(), N()),
+        case(N(0), N(0), axis=1),
+        case(N(4), axis=1),
+    ]
+)
 def stack(xp, *xs, axis=0):
     """The arrays of a list, all of one shape, side by side along a new `axis`."""
     return xp.stack(xs, axis)
@@ -115,8 +135,15 @@ def _(g, xs_shape, *, axis):
     return tuple([getitem(g, index=(*before, i)) for i in range(len(xs_shape))])
 
 
-@op(samples=lambda: [case(N(2, 5), sections=(1, 3), axis=1), case(N(6), sections=3), case(N(4, 2), sections=2, axis=-1),
-                     case(N(3), sections=(0, 3)), case(N(4, 0), sections=2)])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(2, 5), sections=(1, 3), axis=1),
+        case(N(6), sections=3),
+        case(N(4, 2), sections=2, axis=-1),
+        case(N(3), sections=(0, 3)),
+        case(N(4, 0), sections=2),
+    ]
+)
 def split(xp, x, *, sections, axis=0):
     """A tuple of pieces of x along `axis`: `sections` equal ones, or cut before each index of a list.
 
@@ -132,14 +159,23 @@ def _(g, *, axis):
     return concatenate(g, axis=axis)
 
 
-@op(samples=lambda: [case(np.array([0, 2, 2, 1]), N(3, 4)), case(np.array([[1, 0], [1, 1]]), N(2, 3)), case(np.array(1), N(2, 3)),
-                     case(np.zeros((0,), int), N(2, 3)), case(np.array([0]), N(1, 1))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(np.array([0, 2, 2, 1]), N(3, 4)),
+        case(np.array([[1, 0], [1, 1]]), N(2, 3)),
+        case(np.array(1), N(2, 3)),
+        case(np.zeros((0,), int), N(2, 3)),
+        case(np.array([0]), N(1, 1)),
+    ]
+)
 def embedding(xp, ids, weight):
     """Rows of a table: weight[ids].  ids: integers of any shape (...); weight (rows, width); result (..., width)."""
     if ids.dtype.kind not in "iu":
         raise TypeError(f"ids must be integers, got {ids.dtype}")
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= weight.shape[0]):
-        raise IndexError(f"ids reach from {int(ids.min())} to {int(ids.max())}, the table has rows 0 to {weight.shape[0] - 1}")
+        raise IndexError(
+            f"ids reach from {int(ids.min())} to {int(ids.max())}, the table has rows 0 to {weight.shape[0] - 1}"
+        )
     return weight[ids]
 
 
@@ -151,8 +187,15 @@ def _(g, ids, weight_shape):
 embedding.constant("ids")
 
 
-@op(samples=lambda: [case(N(4, 3), np.array([0, 2, 2, 1]), rows=4), case(N(2, 2, 3), np.array([[1, 0], [1, 1]]), rows=2),
-                     case(N(3), np.array(1), rows=2), case(N(0, 3), np.zeros((0,), int), rows=2), case(N(1, 1), np.array([0]), rows=1)])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(4, 3), np.array([0, 2, 2, 1]), rows=4),
+        case(N(2, 2, 3), np.array([[1, 0], [1, 1]]), rows=2),
+        case(N(3), np.array(1), rows=2),
+        case(N(0, 3), np.zeros((0,), int), rows=2),
+        case(N(1, 1), np.array([0]), rows=1),
+    ]
+)
 def embedding_grad(xp, dy, ids, *, rows):
     """What each row of the table receives: the sum of dy over the places where its id stands."""
     out = xp.zeros((rows, dy.shape[-1]), dy.dtype)
@@ -172,5 +215,3 @@ def take(x, indices, axis=0):
     """Elements of x at integer `indices` along `axis`."""
     before = (slice(None),) * (axis % x.ndim)
     return getitem(x, index=(*before, raw(indices)))
-
-

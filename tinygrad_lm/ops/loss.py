@@ -20,8 +20,15 @@ def check_reduction(reduction):
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
 
 
-@op(samples=lambda: [case(N(3, 4), N(3, 4)), case(N(3), N(3), reduction="sum"), case(N(2, 3), N(3), reduction="none"),
-                     case(N(), N()), case(N(0, 2), N(0, 2), reduction="sum")])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(3, 4), N(3, 4)),
+        case(N(3), N(3), reduction="sum"),
+        case(N(2, 3), N(3), reduction="none"),
+        case(N(), N()),
+        case(N(0, 2), N(0, 2), reduction="sum"),
+    ]
+)
 def mse_loss(xp, x, y, *, reduction="mean"):
     """Mean (or sum, or each) of the squared differences (x - y)^2; shapes broadcast."""
     check_reduction(reduction)
@@ -39,14 +46,23 @@ def _(g, x, y, *, reduction):
 def cross_entropy_cases():
     targets, ignoring = np.array([0, 2, 3]), np.array([[1, -100], [0, 2]])
     return [
-        case(N(3, 4), targets), case(N(3, 4), targets, label_smoothing=0.1), case(N(2, 2, 3), ignoring), case(N(4), np.array(2)),
-        case(N(3, 4), targets, reduction="sum"), case(N(2, 2, 3), ignoring, reduction="none", label_smoothing=0.2),
-        case(N(2, 3), np.array([-1, -1]), ignore_index=-1), case(N(0, 3), np.zeros(0, int)),
-    ]  # fmt: skip
+        case(N(3, 4), targets),
+        case(N(3, 4), targets, label_smoothing=0.1),
+        case(N(2, 2, 3), ignoring),
+        case(N(4), np.array(2)),
+        case(N(3, 4), targets, reduction="sum"),
+        case(N(2, 2, 3), ignoring, reduction="none", label_smoothing=0.2),
+        case(N(2, 3), np.array([-1, -1]), ignore_index=-1),
+        case(N(0, 3), np.zeros(0, int)),
+    ]
 
 
 def why_not_cross_entropy(logits, targets, **_):
-    return f"logits (..., classes) {logits} need targets of shape {logits[:-1]}, got {targets}" if targets != logits[:-1] else None
+    return (
+        f"logits (..., classes) {logits} need targets of shape {logits[:-1]}, got {targets}"
+        if targets != logits[:-1]
+        else None
+    )
 
 
 @op(aux="lse", samples=cross_entropy_cases, diagnose=why_not_cross_entropy, cost=lambda x, *_, **__: 5 * x.size)
@@ -96,10 +112,12 @@ def _(g, logits, targets, lse, *, ignore_index, label_smoothing, reduction):
     )
 
 
-@op(samples=lambda: [
-    case(N(*c.arrays[1].shape) if c.params.get("reduction") == "none" else N(), *c.arrays, **c.params)
-    for c in cross_entropy_cases()
-])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(*c.arrays[1].shape) if c.params.get("reduction") == "none" else N(), *c.arrays, **c.params)
+        for c in cross_entropy_cases()
+    ]
+)
 def cross_entropy_grad(xp, dy, logits, targets, lse=None, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
     """dlogits = (softmax(logits) - target distribution) dy / n, 0 where the target is ignored; lse is a cache."""
     valid, at = places(xp, targets, ignore_index, logits.shape[-1])

@@ -75,20 +75,53 @@ def permuted(self: Tensor, *axes: Any) -> Tensor:
 
 
 OPERATORS = {
-    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.div,
-    "pow": elementwise.pow, "matmul": products.matmul,
-}  # fmt: skip
+    "add": elementwise.add,
+    "sub": elementwise.sub,
+    "mul": elementwise.mul,
+    "truediv": elementwise.div,
+    "pow": elementwise.pow,
+    "matmul": products.matmul,
+}
 COMPARISONS = {
-    "eq": elementwise.equal, "ne": elementwise.not_equal, "lt": elementwise.less, "le": elementwise.less_equal,
-    "gt": elementwise.greater, "ge": elementwise.greater_equal,
-}  # fmt: skip
+    "eq": elementwise.equal,
+    "ne": elementwise.not_equal,
+    "lt": elementwise.less,
+    "le": elementwise.less_equal,
+    "gt": elementwise.greater,
+    "ge": elementwise.greater_equal,
+}
 METHODS = [
-    reduction.sum, reduction.mean, reduction.var, reduction.max, reduction.min, reduction.logsumexp, reduction.cumsum,
-    reduction.argmax, reduction.argmin, shape.swapaxes, shape.squeeze, shape.expand_dims, shape.broadcast_to, shape.flip,
-    elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.abs, elementwise.sin, elementwise.cos, elementwise.tanh,
-    elementwise.clip, activation.sigmoid, activation.relu, activation.silu, activation.gelu, normalize.softmax,
-    normalize.log_softmax, indexing.split, indexing.take,
-]  # fmt: skip
+    reduction.sum,
+    reduction.mean,
+    reduction.var,
+    reduction.max,
+    reduction.min,
+    reduction.logsumexp,
+    reduction.cumsum,
+    reduction.argmax,
+    reduction.argmin,
+    shape.swapaxes,
+    shape.squeeze,
+    shape.expand_dims,
+    shape.broadcast_to,
+    shape.flip,
+    elementwise.exp,
+    elementwise.log,
+    elementwise.sqrt,
+    elementwise.abs,
+    elementwise.sin,
+    elementwise.cos,
+    elementwise.tanh,
+    elementwise.clip,
+    activation.sigmoid,
+    activation.relu,
+    activation.silu,
+    activation.gelu,
+    normalize.softmax,
+    normalize.log_softmax,
+    indexing.split,
+    indexing.take,
+]
 
 
 def attach() -> None:

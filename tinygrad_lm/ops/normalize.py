@@ -11,7 +11,14 @@ from tinygrad_lm.ops.samples import N, case
 
 
 def rows():
-    return [case(N(3, 4)), case(N(2, 3, 4), axis=1), case(N(5), axis=0), case(N(0, 3)), case(N(2, 1)), case(N(3, 2), axis=-2)]
+    return [
+        case(N(3, 4)),
+        case(N(2, 3, 4), axis=1),
+        case(N(5), axis=0),
+        case(N(0, 3)),
+        case(N(2, 1)),
+        case(N(3, 2), axis=-2),
+    ]
 
 
 @op(samples=rows, cost=lambda x, **_: 5 * x.size)
@@ -54,10 +61,14 @@ def why_not_norm(x, weight=None, bias=None, **_):
     diagnose=why_not_norm,
     cost=lambda x, *_, **__: 8 * x.size,
     samples=lambda: [
-        case(N(3, 5), N(5), N(5)), case(N(2, 3, 4), N(4)), case(N(6)), case(N(0, 3), N(3), N(3)), case(N(2, 4), None, N(4)),
+        case(N(3, 5), N(5), N(5)),
+        case(N(2, 3, 4), N(4)),
+        case(N(6)),
+        case(N(0, 3), N(3), N(3)),
+        case(N(2, 4), None, N(4)),
         case(N(3, 5), N(5), N(5), eps=0.1),
     ],
-)  # fmt: skip
+)
 def layer_norm(xp, x, weight=None, bias=None, *, eps=1e-5):
     """(x - mean) / sqrt(variance + eps) * weight + bias, over the last axis (Ba, Kiros and Hinton 2016).
 
@@ -82,7 +93,11 @@ def _(g, x, weight, centre, scale, needs, *, eps):
     return dx, dweight, g
 
 
-@op(samples=lambda: [case(N(*s), N(*s), N(s[-1])) for s in ((3, 5), (6,), (0, 3), (4, 2))] + [case(N(2, 3, 4), N(2, 3, 4))])
+@op(
+    samples=lambda: (
+        [case(N(*s), N(*s), N(s[-1])) for s in ((3, 5), (6,), (0, 3), (4, 2))] + [case(N(2, 3, 4), N(2, 3, 4))]
+    )
+)
 def layer_norm_grad(xp, dy, x, weight=None, centre=None, scale=None, *, eps=1e-5):
     """(dx, dweight) of layer_norm, dweight not yet summed over rows; centre and scale are caches (computed if None).
 
@@ -118,5 +133,3 @@ def _(x, weight, bias, eps):
     y = centred * (mean(centred * centred, axis=-1, keepdims=True) + eps) ** -0.5
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
-
-

@@ -29,10 +29,17 @@ def product_flops(a, b, **_):
     diagnose=why_not_matmul,
     cost=product_flops,
     samples=lambda: [
-        case(N(3, 4), N(4, 5)), case(N(2, 3, 4), N(4, 5)), case(N(2, 1, 3, 4), N(3, 4, 2)), case(N(4), N(4)), case(N(4), N(2, 4, 3)),
-        case(N(2, 3, 4), N(4)), case(N(0, 4), N(4, 3)), case(N(2, 0), N(0, 3)), case(N(3, 4), N(2, 4, 5)),
+        case(N(3, 4), N(4, 5)),
+        case(N(2, 3, 4), N(4, 5)),
+        case(N(2, 1, 3, 4), N(3, 4, 2)),
+        case(N(4), N(4)),
+        case(N(4), N(2, 4, 3)),
+        case(N(2, 3, 4), N(4)),
+        case(N(0, 4), N(4, 3)),
+        case(N(2, 0), N(0, 3)),
+        case(N(3, 4), N(2, 4, 5)),
     ],
-)  # fmt: skip
+)
 def matmul(xp, a, b):
     """(..., M, K) @ (..., K, N) = (..., M, N); leading axes broadcast, 1-d operands are a row and a column.
 
@@ -76,10 +83,13 @@ def why_not_linear(x, weight, bias=None):
     diagnose=why_not_linear,
     cost=lambda x, weight, *_: 2 * math.prod(x.shape) * weight.shape[0],
     samples=lambda: [
-        case(N(2, 3, 4), N(5, 4), N(5)), case(N(3, 4), N(5, 4)), case(N(4), N(2, 4), N(2)), case(N(0, 4), N(2, 4), N(2)),
+        case(N(2, 3, 4), N(5, 4), N(5)),
+        case(N(3, 4), N(5, 4)),
+        case(N(4), N(2, 4), N(2)),
+        case(N(0, 4), N(2, 4), N(2)),
         case(N(1, 1), N(1, 1), N(1)),
     ],
-)  # fmt: skip
+)
 def linear(xp, x, weight, bias=None):
     """x W^T + b: x (..., in), weight (out, in), bias (out,) or None; result (..., out)."""
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
@@ -109,20 +119,27 @@ def _(g):
 # ---------------------------------------------------------------------------------------------------- Einstein's sum
 
 
-@op(name="einsum", samples=lambda: [
-    case(N(2, 3), N(3, 4), subscripts="ij,jk->ik"), case(N(2, 3), N(3, 4), N(4), subscripts="ij,jk,k->i"),
-    case(N(2, 3), N(3, 4), subscripts="ij,kl->k"), case(N(2, 3), subscripts="ij->j"), case(N(4, 2, 3), N(4, 3), subscripts="bij,bj->bi"),
-    case(N(3), N(0), subscripts="i,j->ij"),
-])  # fmt: skip
+@op(
+    name="einsum",
+    samples=lambda: [
+        case(N(2, 3), N(3, 4), subscripts="ij,jk->ik"),
+        case(N(2, 3), N(3, 4), N(4), subscripts="ij,jk,k->i"),
+        case(N(2, 3), N(3, 4), subscripts="ij,kl->k"),
+        case(N(2, 3), subscripts="ij->j"),
+        case(N(4, 2, 3), N(4, 3), subscripts="bij,bj->bi"),
+        case(N(3), N(0), subscripts="i,j->ij"),
+    ],
+)
 def einsum_explicit(xp, *xs, subscripts):
-    """The sum over products of elements with equal letters; explicit form ('ij,jk->ik'), no letter twice in one operand."""
+    """Sum over products of elements with equal letters; explicit form ('ij,jk->ik'), no letter twice in an operand."""
     return xp.einsum(subscripts, *xs, optimize=len(xs) > 2)
 
 
 @einsum_explicit.vjp("xs")
 def _(g, xs, xs_shape, needs, *, subscripts):
     terms, result = subscripts.split("->")
-    each, grads = terms.split(","), []
+    each = terms.split(",")
+    grads: list = []
     for i, term in enumerate(each):
         if not needs[i]:
             grads.append(None)

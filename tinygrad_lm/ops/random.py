@@ -7,7 +7,12 @@ from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
 
 
-@op(samples=lambda: [case(N(*s), rate=r, key=(7, 3)) for s, r in (((4, 5), 0.4), ((), 0.5), ((0,), 0.1), ((30,), 0.0), ((2, 3, 4), 0.9))])
+@op(
+    samples=lambda: [
+        case(N(*s), rate=r, key=(7, 3))
+        for s, r in (((4, 5), 0.4), ((), 0.5), ((0,), 0.1), ((30,), 0.0), ((2, 3, 4), 0.9))
+    ]
+)
 def dropout(xp, x, *, rate, key):
     """0 with probability `rate`, else x / (1 - rate), so that the mean stays (Srivastava et al. 2014).
 

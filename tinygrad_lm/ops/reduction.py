@@ -15,9 +15,14 @@ from tinygrad_lm.ops.shape import broadcast_to, flip, reshape
 def reducing(kind):
     """Shapes and axes for a reduction: all, one, negative, several, kept, 0-d, zero-size beside the reduced axis."""
     return lambda: [
-        case(kind(2, 3)), case(kind(2, 3, 4), axis=1), case(kind(2, 3, 4), axis=(0, -1)), case(kind()),
-        case(kind(2, 3), axis=-1, keepdims=True), case(kind(0, 3), axis=1), case(kind(5), axis=0),
-    ]  # fmt: skip
+        case(kind(2, 3)),
+        case(kind(2, 3, 4), axis=1),
+        case(kind(2, 3, 4), axis=(0, -1)),
+        case(kind()),
+        case(kind(2, 3), axis=-1, keepdims=True),
+        case(kind(0, 3), axis=1),
+        case(kind(5), axis=0),
+    ]
 
 
 def axes_of(axis, ndim):
@@ -124,7 +129,15 @@ def _(g, x, out, x_shape, *, axis, keepdims):
     return expanded(g, x_shape, axis, keepdims) * exp(x - level)
 
 
-@op(samples=lambda: [case(N(5), axis=0), case(N(2, 3), axis=1), case(N(2, 3), axis=-2), case(N(0, 2), axis=0), case(N(1), axis=0)])
+@op(
+    samples=lambda: [
+        case(N(5), axis=0),
+        case(N(2, 3), axis=1),
+        case(N(2, 3), axis=-2),
+        case(N(0, 2), axis=0),
+        case(N(1), axis=0),
+    ]
+)
 def cumsum(xp, x, *, axis):
     """Running sums along `axis`."""
     return xp.cumsum(x, axis=axis)
@@ -135,13 +148,29 @@ def _(g, *, axis):
     return flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
 
 
-@op(samples=lambda: [case(D(5)), case(D(2, 3), axis=1), case(D(2, 3), axis=0, keepdims=True), case(D(1)), case(D(2, 1, 3), axis=-1)])
+@op(
+    samples=lambda: [
+        case(D(5)),
+        case(D(2, 3), axis=1),
+        case(D(2, 3), axis=0, keepdims=True),
+        case(D(1)),
+        case(D(2, 1, 3), axis=-1),
+    ]
+)
 def argmax(xp, x, *, axis=None, keepdims=False):
     """Index of the largest element; the first of those that tie.  Integers have no derivative."""
     return xp.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@op(samples=lambda: [case(D(5)), case(D(2, 3), axis=1), case(D(2, 3), axis=0, keepdims=True), case(D(1)), case(D(2, 1, 3), axis=-1)])
+@op(
+    samples=lambda: [
+        case(D(5)),
+        case(D(2, 3), axis=1),
+        case(D(2, 3), axis=0, keepdims=True),
+        case(D(1)),
+        case(D(2, 1, 3), axis=-1),
+    ]
+)
 def argmin(xp, x, *, axis=None, keepdims=False):
     """Index of the smallest element; the first of those that tie.  Integers have no derivative."""
     return xp.argmin(x, axis=axis, keepdims=keepdims)

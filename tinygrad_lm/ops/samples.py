@@ -2,7 +2,7 @@
 
     @op(samples=lambda: [case(N(3, 4), N(4)), case(N(2, 3), axis=1)])
 
-The kind of values is a fact about the operation (its domain, and how far from its kinks it is smooth), so it stands with it.
+The kind of values is a fact about the operation (its domain, where it is smooth), so it stands with it.
 """
 
 from __future__ import annotations
@@ -90,5 +90,5 @@ def binary(a: Any = N, b: Any = N) -> list[Case]:
     return [case(a(*s), b(*t)) for s, t in pairs] + [case(a(2, 3), 1.5)]
 
 
-# Where a function has a corner, what its derivative is declared to be: (inputs, gradients for an incoming gradient of 1).
+# Where a function has a corner, what its derivative is declared to be: (inputs, gradients where 1 comes in).
 Kink = tuple[tuple[Any, ...], tuple[Any, ...]]

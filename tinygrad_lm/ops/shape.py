@@ -10,8 +10,15 @@ from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
 
 
-@op(samples=lambda: [case(N(3, 4), shape=(4, 3)), case(N(2, 3), shape=(-1,)), case(N(), shape=(1, 1)),
-                     case(N(0, 3), shape=(3, 0)), case(N(4), shape=(2, 1, 2))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(3, 4), shape=(4, 3)),
+        case(N(2, 3), shape=(-1,)),
+        case(N(), shape=(1, 1)),
+        case(N(0, 3), shape=(3, 0)),
+        case(N(4), shape=(2, 1, 2)),
+    ]
+)
 def reshape(xp, x, *, shape):
     """The elements of x in C order, in another shape; one size may be -1."""
     return xp.reshape(x, shape)
@@ -22,8 +29,15 @@ def _(g, x_shape):
     return reshape(g, shape=x_shape)
 
 
-@op(samples=lambda: [case(N(2, 3)), case(N(2, 3, 4), axes=(2, 0, 1)), case(N(2, 3, 4), axes=(0, -1, 1)), case(N()),
-                     case(N(0, 2))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(2, 3)),
+        case(N(2, 3, 4), axes=(2, 0, 1)),
+        case(N(2, 3, 4), axes=(0, -1, 1)),
+        case(N()),
+        case(N(0, 2)),
+    ]
+)
 def transpose(xp, x, *, axes=None):
     """Axes in another order: axis i of the result is axis axes[i] of x; reversed if None."""
     return xp.transpose(x, axes)
@@ -34,8 +48,15 @@ def _(g, *, axes):
     return transpose(g, axes=None if axes is None else tuple(np.argsort([a % len(axes) for a in axes])))
 
 
-@op(samples=lambda: [case(N(3, 1), shape=(2, 3, 4)), case(N(), shape=(2,)), case(N(3), shape=(3,)),
-                     case(N(1), shape=(0,)), case(N(1, 3), shape=(2, 3))])  # fmt: skip
+@op(
+    samples=lambda: [
+        case(N(3, 1), shape=(2, 3, 4)),
+        case(N(), shape=(2,)),
+        case(N(3), shape=(3,)),
+        case(N(1), shape=(0,)),
+        case(N(1, 3), shape=(2, 3)),
+    ]
+)
 def broadcast_to(xp, x, *, shape):
     """x repeated, without copying, along new leading axes and axes of size 1."""
     return xp.broadcast_to(x, shape)
@@ -46,7 +67,15 @@ def _(g):
     return g  # the walk sums it back
 
 
-@op(samples=lambda: [case(N(3, 4), axis=0), case(N(3, 4), axis=(0, 1)), case(N(5)), case(N(0, 2), axis=1), case(N(2, 1, 3), axis=-1)])
+@op(
+    samples=lambda: [
+        case(N(3, 4), axis=0),
+        case(N(3, 4), axis=(0, 1)),
+        case(N(5)),
+        case(N(0, 2), axis=1),
+        case(N(2, 1, 3), axis=-1),
+    ]
+)
 def flip(xp, x, *, axis=None):
     """Reversed along `axis` (an int, a tuple, or None for all)."""
     return xp.flip(x, axis)
@@ -68,7 +97,7 @@ def _(g):
     return g  # the walk casts it back
 
 
-# ------------------------------------------------------------------------------------- functions of these: no rule needed
+# ---------------------------------------------------------------------------------- functions of these need no rule
 
 
 def swapaxes(x, axis1, axis2):

@@ -1,4 +1,4 @@
-"""Softmax attention, fused: the weights are not kept, the backward pass computes them again from a saved log-sum-exp."""
+"""Softmax attention, fused: the weights are not kept, backward computes them again from a saved log-sum-exp."""
 
 from __future__ import annotations
 
@@ -49,17 +49,24 @@ def why_not_attention(q, k, v, mask=None, **_):
         return f"q and k must have one head size, got {q[-1]} and {k[-1]}"
     if k[-2] != v[-2]:
         return f"k and v must have one length, got {k[-2]} and {v[-2]}"
-    return f"the leading axes of q {q}, k {k}, v {v} and the mask {mask} for scores (..., {q[-2]}, {k[-2]}) do not broadcast"
+    return (
+        f"the leading axes of q {q}, k {k}, v {v}, and the mask {mask} over (..., {q[-2]}, {k[-2]}), do not broadcast"
+    )
 
 
 def cases():
     mask = booleans(4, 4)
     return [
-        case(N(2, 4, 3), N(2, 4, 3), N(2, 4, 2), causal=True), case(N(4, 3), N(5, 3), N(5, 3)), case(N(2, 3), N(5, 3), N(5, 3), causal=True),
-        case(N(2, 2, 4, 3), N(2, 2, 4, 3), N(2, 2, 4, 3), mask), case(N(4, 2), N(4, 2), N(4, 2), mask, causal=True, scale=0.3),
-        case(N(3, 2), N(3, 2), N(3, 2), -1.5 * np.eye(3)), case(N(0, 4, 3), N(0, 4, 3), N(0, 4, 3)),
-        case(N(4, 3), N(2, 3), N(2, 3), causal=True), case(N(2, 3), N(0, 3), N(0, 3)),
-    ]  # fmt: skip
+        case(N(2, 4, 3), N(2, 4, 3), N(2, 4, 2), causal=True),
+        case(N(4, 3), N(5, 3), N(5, 3)),
+        case(N(2, 3), N(5, 3), N(5, 3), causal=True),
+        case(N(2, 2, 4, 3), N(2, 2, 4, 3), N(2, 2, 4, 3), mask),
+        case(N(4, 2), N(4, 2), N(4, 2), mask, causal=True, scale=0.3),
+        case(N(3, 2), N(3, 2), N(3, 2), -1.5 * np.eye(3)),
+        case(N(0, 4, 3), N(0, 4, 3), N(0, 4, 3)),
+        case(N(4, 3), N(2, 3), N(2, 3), causal=True),
+        case(N(2, 3), N(0, 3), N(0, 3)),
+    ]
 
 
 @op(
@@ -67,8 +74,9 @@ def cases():
     promote=False,
     diagnose=why_not_attention,
     samples=lambda: cases(),
-    cost=lambda q, k, v, *_, causal=False, **__: (q.size * k.shape[-2] + q.size // q.shape[-1] * v.shape[-1] * k.shape[-2])
-    * (1 if causal else 2),
+    cost=lambda q, k, v, *_, causal=False, **__: (
+        (q.size * k.shape[-2] + q.size // q.shape[-1] * v.shape[-1] * k.shape[-2]) * (1 if causal else 2)
+    ),
 )
 def attention(xp, q, k, v, mask=None, *, causal=False, scale=None):
     """softmax(q k^T scale + mask) v: scaled dot-product attention (Vaswani et al. 2017).
@@ -94,10 +102,13 @@ def _(g, q, k, v, mask, out, lse, *, causal, scale):
     return attention_grad(g, q, k, v, mask, out, lse, causal=causal, scale=scale)
 
 
-@op(promote=False, samples=lambda: [
-    case(N(*c.arrays[0].shape[:-1], c.arrays[2].shape[-1]), *c.arrays[:3], *c.arrays[3:], **c.params)
-    for c in cases()
-])  # fmt: skip
+@op(
+    promote=False,
+    samples=lambda: [
+        case(N(*c.arrays[0].shape[:-1], c.arrays[2].shape[-1]), *c.arrays[:3], *c.arrays[3:], **c.params)
+        for c in cases()
+    ],
+)
 def attention_grad(xp, dy, q, k, v, mask=None, y=None, lse=None, *, causal=False, scale=None):
     """(dq, dk, dv) of attention; y and lse, its output and log-sum-exp, are caches (computed again if None).
 

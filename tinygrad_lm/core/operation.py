@@ -22,8 +22,8 @@ The words a rule may ask for, by naming them as parameters.  The tape keeps thos
     axis        a keyword of the forward
     needs       one bool per input of the rule: which gradients will be used
 
-A rule returns one gradient (a joint rule: one per input it was declared for); None means zero.  Its shape may be any that
-broadcasting made of the input's: the walk sums it back.  It must not write to what it is given.
+A rule returns one gradient (a joint rule: one per input it was declared for); None means zero.  Its shape may be any
+that broadcasting made of the input's: the walk sums it back.  It must not write to what it is given.
 
 Rules are written once and run in two ways.  First-order backward calls them with raw arrays, and an operation that is
 given no Tensor just computes.  Under `create_graph` the same rules get Tensors, and what they do is recorded.
@@ -36,8 +36,8 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_lm.config import recording
 from tinygrad_lm.backend import BY_TYPE, backend_of, on_swap, table_of, widest_float
+from tinygrad_lm.config import recording
 from tinygrad_lm.core.functional import vjp
 from tinygrad_lm.core.plan import Plan, boxed, caller, compiled
 from tinygrad_lm.core.tensor import Tensor, raw
@@ -59,7 +59,9 @@ class Op:
         self.params = {p.name: p.default for p in spec if p.kind is keyword}
         self.aux = tuple(aux.split())
         if clash := {"g", "out", "needs"} & {*self.inputs, *self.params, *self.aux}:
-            raise TypeError(f"{self.name}: {', '.join(clash)} is a word of the rules, call it otherwise (a gradient: dy)")
+            raise TypeError(
+                f"{self.name}: {', '.join(clash)} is a word of the rules, call it otherwise (a gradient: dy)"
+            )
         if self.variadic and len(self.inputs) > 1:
             raise TypeError(f"{self.name}: *{self.variadic} must be the only array input")
         self.rules: dict[str, Rule | None] = {}
@@ -137,7 +139,7 @@ class Op:
         scope["write_out"] = write_out
         positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
         spec = list(inspect.signature(self.forward).parameters.values())[1:]
-        function.__signature__ = inspect.Signature([p.replace(kind=positional) for p in spec])  # type: ignore[attr-defined]
+        function.__signature__ = inspect.Signature([p.replace(kind=positional) for p in spec])
         function.__doc__, function.__module__ = self.forward.__doc__, self.forward.__module__
         function.__dict__.update(
             op=self, vjp=self.vjp, constant=self.constant, composed=self.composed, with_aux=self.with_aux
@@ -160,8 +162,8 @@ class Op:
 
     def record_of(self, pattern: tuple[bool, ...]) -> Callable:
         """What records a call with this pattern of tracked inputs; made once, and made anew when a rule is added."""
-        record = self.records[pattern] = Plan(self, pattern).record
-        return record
+        self.records[pattern] = Plan(self, pattern).record
+        return self.records[pattern]
 
     def resolve(self, *arrays: Any) -> tuple:
         """(array module, what computes) for arrays of these types; remembered until a kernel table is swapped."""
@@ -245,5 +247,3 @@ def op(forward: Callable | None = None, **facts: Any) -> Any:
     array(12.)
     """
     return Op(forward, **facts).function if forward else lambda f: Op(f, **facts).function
-
-

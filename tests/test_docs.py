@@ -1,0 +1,32 @@
+"""What the documents say of the tree is so: links lead somewhere, and line counts are those of today."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("kernels/*.md"), *ROOT.glob("benchmarks/*.md")]
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_line_counts_of_the_reading_order_are_right():
+    text = (ROOT / "docs/read-the-engine.md").read_text()
+    rows = re.findall(r"\]\(\.\./([^)]+\.py)\) \| (\d+) \|", text)
+    assert len(rows) >= 8
+    wrong = {f: n for f, said in rows if int(said) != (n := len((ROOT / f).read_text().splitlines()))}
+    assert not wrong, (
+        f"docs/read-the-engine.md: these have other line counts now: {wrong} (python tests/lines.py --docs)"
+    )
+
+
+def test_contributing_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 50
