@@ -1,0 +1,8 @@
+"""Timing that can be trusted: paired comparisons with a verdict, worker processes, and the record of where it ran."""
+
+from tinygrad_lm.bench.figures import Figure, report, require
+from tinygrad_lm.bench.machine import environment
+from tinygrad_lm.bench.paired import Comparison, Verdict, compare, seconds
+from tinygrad_lm.bench.workers import Worker
+
+__all__ = ["Comparison", "Figure", "Verdict", "Worker", "compare", "environment", "report", "require", "seconds"]

@@ -1,0 +1,58 @@
+"""What a benchmark script ends with: figures beside their limits, a JSON file, an exit code."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinygrad_lm.bench.machine import environment
+
+ADVICE = {"torch": "pip install torch --index-url https://download.pytorch.org/whl/cpu"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value; ``limit`` is the most it may be, None for a value that is only reported."""
+
+    name: str
+    value: float
+    limit: float | None = None
+    unit: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the limit holds.  NaN passes none."""
+        return self.limit is None or bool(self.value <= self.limit)
+
+
+def require(*modules: str) -> None:
+    """End the script with one line and exit code 2 unless every module can be imported."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        advice = "; ".join(ADVICE.get(name, f"pip install {name}") for name in missing)
+        print(f"{Path(sys.argv[0]).name}: {', '.join(missing)} not installed: {advice}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def report(figures: Sequence[Figure], *, json_file: str | None = None, **details: Any) -> int:
+    """Print the figures with their limits; write them, ``details`` and the environment to ``json_file``.
+
+    Returns the exit code: 0, or 1 if a limit is missed.
+    """
+    width = max(len(f.name) for f in figures)
+    print(f"\n{'figure':{width}}  {'value':>12}  {'limit':>10}")
+    for f in figures:
+        limit, word = ("", "") if f.limit is None else (f"<= {f.limit:g}", "PASS" if f.passed else "MISS")
+        print(f"{f.name:{width}}  {f'{f.value:.4g} {f.unit}'.strip():>12}  {limit:>10}  {word}".rstrip())
+    if json_file is not None:
+        rows = [asdict(f) | {"value": f.value if math.isfinite(f.value) else None, "passed": f.passed} for f in figures]
+        path = Path(json_file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"environment": environment(), "figures": rows, **details}, indent=1) + "\n")
+    return 0 if all(f.passed for f in figures) else 1
