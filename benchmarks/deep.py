@@ -28,7 +28,7 @@ def stages(data: Path) -> dict[str, list[str]]:
             *("tests/core", "tests/ops"),
         ],
         "200 kills": ["benchmarks/kill_resume.py", "--kills", "200"],
-        "learning": ["benchmarks/learning.py", "--data", str(data)],
+        "learning": ["benchmarks/learning.py", str(data)],
     }
 
 

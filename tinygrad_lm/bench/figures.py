@@ -13,7 +13,7 @@ from typing import Any
 
 from tinygrad_lm.bench.machine import environment
 
-ADVICE = {"torch": "pip install torch --index-url https://download.pytorch.org/whl/cpu"}
+ADVICE = {"torch": "pip install torch==2.13.0 (a CPU build is enough)"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tinygrad_lm import config
 from tinygrad_lm.core.errors import user_line
 from tinygrad_lm.core.node import Node
 
-_locks: dict[int, list] = {}  # id(array) -> [array, how many keep it, whether it was writeable]
+_locks: dict[int, list] = {}  # id(array) -> [array, how many keep it]; only arrays that were writeable before
 
 
 class Locked(tuple):
@@ -21,18 +21,19 @@ class Locked(tuple):
     def __new__(cls, saved: tuple) -> Locked:
         self = super().__new__(cls, saved)
         for array in arrays_in(saved):
-            entry = _locks.setdefault(id(array), [array, 0, array.flags.writeable])
-            entry[1] += 1
-            array.flags.writeable = False
+            if id(array) in _locks or array.flags.writeable:
+                _locks.setdefault(id(array), [array, 0])[1] += 1
+                array.flags.writeable = False
         return self
 
     def __del__(self) -> None:
         for array in arrays_in(self):
-            entry = _locks[id(array)]
-            entry[1] -= 1
-            if not entry[1]:
+            if id(array) in _locks:
+                _locks[id(array)][1] -= 1
+        for array, keepers in reversed(list(_locks.values())):  # an array is writeable again before its views can be
+            if not keepers and not (isinstance(array.base, np.ndarray) and id(array.base) in _locks):
+                array.flags.writeable = True
                 del _locks[id(array)]
-                array.flags.writeable = entry[2]
 
 
 def arrays_in(saved: tuple) -> Iterator[Any]:

@@ -193,7 +193,8 @@ class Plan:
             f"def pull(g, saved):\n    " + "\n    ".join([*unpack, *calls, f"return {result}"]) + "\n"
         )
         compiled(self.text, f"plan of {op.name}", scope)
-        self.record, self.pull = scope["record"], scope["pull"]
+        self.record: Any = scope["record"]
+        self.pull: Any = scope["pull"]
         if not self.wanted:  # every tracked input is a constant here
             self.record = lambda seen, out, *_: boxed(out)
 

@@ -1,0 +1,44 @@
+"""Write the table of figures in README.md from the committed results, so that nobody types one.
+
+    python benchmarks/readme_table.py            # write it
+    python benchmarks/readme_table.py --check    # exit code 1 if README.md says something else
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- figures: python benchmarks/readme_table.py -->", "<!-- end of figures -->"
+RESULTS = ("learning", "train_step", "tape", "memory", "import_time", "kill_resume")
+
+
+def table() -> str:
+    """The figures that have a limit, in Markdown, each with the command that prints it."""
+    lines = ["| what | measured | limit | | printed by |", "|---|---|---|---|---|"]
+    for name in RESULTS:
+        result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+        for f in result["figures"]:
+            if f["limit"] is not None:
+                value, verdict = f"{f['value']:.3g} {f['unit']}".strip(), "holds" if f["passed"] else "**missed**"
+                command = f"`python benchmarks/{name}.py`"
+                lines.append(f"| {f['name']} | {value} | at most {f['limit']:g} | {verdict} | {command} |")
+    machines = {json.loads((ROOT / f"benchmarks/results/{n}.json").read_text())["environment"]["cpu"] for n in RESULTS}
+    return "\n".join([*lines, "", f"Measured on two cores of: {', '.join(sorted(machines))}."])
+
+
+def main() -> int:
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    new = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    if "--check" in sys.argv:
+        return 0 if readme.read_text() == new else 1
+    readme.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
