@@ -118,12 +118,12 @@ def _high(words: Any) -> Any:
     return words.view(np.uint32)[..., 1 if sys.byteorder == "little" else 0 :: 2]
 
 
-def _blocks(xp: Any, blocks: int, key: Key) -> Iterator[tuple[int, tuple[Any, Any, Any, Any]]]:
-    """The blocks 0 .. blocks-1 of a draw, some thousands at a time, as (first block, four word arrays)."""
+def _blocks(xp: Any, start: int, stop: int, key: Key) -> Iterator[tuple[int, tuple[Any, Any, Any, Any]]]:
+    """The blocks start .. stop-1 of a draw, some thousands at a time, as (first block, four word arrays)."""
     seed, stream = key
     step = NUMPY_BLOCKS if xp is np else OTHER_BLOCKS
-    for first in range(0, blocks, step):
-        position = xp.arange(first, min(first + step, blocks), dtype=np.uint64)
+    for first in range(start, stop, step):
+        position = xp.arange(first, min(first + step, stop), dtype=np.uint64)
         counter = (
             position & WORD,
             position >> 32,
@@ -140,7 +140,7 @@ def _draw(xp: Any, shape: Any, key: Key, width: int, dtype: Any, convert: Callab
     count = math.prod(shape)
     out = xp.empty(count, dtype)
     per_block = 128 // width
-    for first, words in _blocks(xp, -(-count // per_block), key):
+    for first, words in _blocks(xp, 0, -(-count // per_block), key):
         chunk = xp.empty((words[0].size, per_block), np.uint32 if width == 32 else np.uint64)
         if width == 32:
             for i, word in enumerate(words):

@@ -12,7 +12,28 @@ from tinygrad_lm import config
 from tinygrad_lm.core.errors import user_line
 from tinygrad_lm.core.node import Node
 
-_locks: dict[int, list] = {}  # id(array) -> [array, how many keep it]; only arrays that were writeable before
+_locks: dict[int, Lock] = {}  # by id of the array; only arrays that were writeable before
+
+
+class Lock:
+    """A read-only array, how many nodes keep it, and the views that must wait for it to be writeable again."""
+
+    __slots__ = ("array", "keepers", "waiting")
+
+    def __init__(self, array: np.ndarray):
+        self.array, self.keepers = array, 0
+        self.waiting: list[Lock] = []
+        array.flags.writeable = False
+
+    def release(self) -> None:
+        if isinstance(self.array.base, np.ndarray) and (base := _locks.get(id(self.array.base))):
+            base.waiting.append(self)
+            return
+        self.array.flags.writeable = True
+        del _locks[id(self.array)]
+        for view in self.waiting:
+            if not view.keepers and id(view.array) in _locks:
+                view.release()
 
 
 class Locked(tuple):
@@ -21,19 +42,18 @@ class Locked(tuple):
     def __new__(cls, saved: tuple) -> Locked:
         self = super().__new__(cls, saved)
         for array in arrays_in(saved):
-            if id(array) in _locks or array.flags.writeable:
-                _locks.setdefault(id(array), [array, 0])[1] += 1
-                array.flags.writeable = False
+            if id(array) not in _locks and (array.flags.writeable or id(array.base) in _locks):
+                _locks[id(array)] = Lock(array)
+            if id(array) in _locks:
+                _locks[id(array)].keepers += 1
         return self
 
     def __del__(self) -> None:
-        for array in arrays_in(self):
-            if id(array) in _locks:
-                _locks[id(array)][1] -= 1
-        for array, keepers in reversed(list(_locks.values())):  # an array is writeable again before its views can be
-            if not keepers and not (isinstance(array.base, np.ndarray) and id(array.base) in _locks):
-                array.flags.writeable = True
-                del _locks[id(array)]
+        for array in reversed(list(arrays_in(self))):  # an array before its views
+            if lock := _locks.get(id(array)):
+                lock.keepers -= 1
+                if not lock.keepers:
+                    lock.release()
 
 
 def arrays_in(saved: tuple) -> Iterator[Any]:
