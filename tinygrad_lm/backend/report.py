@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lm.backend import build, cuda, emulated, native
-from tinygrad_lm.backend.record import CPU, Unavailable
+from tinygrad_lm.backend.record import CPU, Unavailable, load_table
 
 REQUIRED = ("numpy", "safetensors", "rich")
 EXTRAS = {  # extra of pyproject.toml -> the modules it brings
@@ -35,12 +35,6 @@ def report() -> dict[str, Any]:
     ``cpus``, ``blas``, ``devices`` and ``kernels`` (word -> ``usable``, ``reason`` in one line, details),
     ``default_kernels``, ``compiler``, ``nvcc``, ``kernels_folder``, ``cache_folder``, ``environment``.
     """
-    kernels = {
-        "reference": _status(dict),
-        "native": _status(_native),
-        "emulated": _status(lambda: emulated.load() and {}),
-        "cuda": _status(lambda: cuda.load() and {}),
-    }
     try:
         compiler = build.version_of(build.find_compiler())
     except build.BuildFailed as failure:
@@ -54,9 +48,13 @@ def report() -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "blas": _blas(),
         "devices": {"cpu": _status(dict), "cuda": _status(lambda: {"names": cuda.devices()})},
-        "kernels": kernels,
-        "default_kernels": os.environ.get("TINYGRAD_LM_KERNELS")
-        or next(word for word in CPU.default if kernels[word]["usable"]),
+        "kernels": {
+            "reference": _status(dict),
+            "native": _status(_native),
+            "emulated": _status(lambda: emulated.load() and {}),
+            "cuda": _status(lambda: cuda.load() and {}),
+        },
+        "default_kernels": os.environ.get("TINYGRAD_LM_KERNELS") or _default_kernels(),
         "compiler": compiler,
         "nvcc": shutil.which("nvcc"),
         "kernels_folder": str(build.kernels_folder()),
@@ -74,6 +72,19 @@ def _status(probe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"usable": True, "reason": None, **probe()}
     except (Unavailable, ValueError) as error:  # ValueError: TINYGRAD_LM_ISA names what this machine has not
         return {"usable": False, "reason": str(error)}
+
+
+def _default_kernels() -> str | None:
+    """What the first operation would choose; None where it would fail (a setting names what this machine has not)."""
+    for word in CPU.default:
+        try:
+            load_table(word)
+            return word
+        except Unavailable:
+            continue
+        except ValueError:
+            return None
+    return None
 
 
 def _native() -> dict[str, Any]:

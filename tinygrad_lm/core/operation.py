@@ -185,31 +185,36 @@ class Op:
                 return body(xp, *arrays, **params) if result is NotImplemented else result
 
         # Integers never widen a float: NumPy makes float64 of float32 with int64, here it stays float32.
-        at = [i for i, a in enumerate(arrays) if type(a) in BY_TYPE and (self.variadic or self._promotes(i))]
-        if len(at) < 2 or not self.facts.get("promote", True):
+        at = [] if self.variadic else [i for i, a in enumerate(arrays) if type(a) in BY_TYPE and self._promotes(i)]
+        if len(at) < 2 and not self.variadic:
             return backend.xp, compute
         plain = compute
 
         def promoting(xp: Any, *arrays: Any, **params: Any) -> Any:
-            first = arrays[at[0]].dtype
-            for i in range(len(arrays)) if self.variadic else at:
-                if arrays[i].dtype is not first:
-                    return plain(xp, *widened(arrays, range(len(arrays)) if self.variadic else at), **params)
+            among = at or [i for i, a in enumerate(arrays) if type(a) in BY_TYPE]
+            for i in among:
+                if arrays[i].dtype is not arrays[among[0]].dtype:
+                    return plain(xp, *widened(arrays, among), **params)
             return plain(xp, *arrays, **params)
 
         return backend.xp, promoting
 
     def _promotes(self, i: int) -> bool:
-        return self.rules.get(self.inputs[i], True) is not None
+        """Whether the i-th input takes part in promotion: those that promote= names, else those with a derivative."""
+        name, named = self.inputs[i], self.facts.get("promote")
+        return self.rules.get(name, True) is not None if named is None else name in named.split()
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join([*self.inputs, *self.params])})>"
 
 
 def widened(arrays: Sequence[Any], at: Sequence[int]) -> list:
-    """`arrays` with the integer ones among those `at` cast to the floating dtype of the others, if there is one."""
+    """`arrays` with the integer ones among those `at` cast to the floating dtype of the others, if there is one.
+
+    Booleans may stay: NumPy does not widen a float for them, and a mask must remain one.
+    """
     dtype = widest_float([arrays[i].dtype for i in at])
-    cast = [i for i in at if dtype is not None and arrays[i].dtype.kind in "iub"]
+    cast = [i for i in at if dtype is not None and arrays[i].dtype.kind in "iu"]
     return [a.astype(dtype) if i in cast else a for i, a in enumerate(arrays)]
 
 

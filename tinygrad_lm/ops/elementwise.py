@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.erf import erf_of
 from tinygrad_lm.ops.samples import D, N, P, binary, booleans, case, unary
@@ -265,7 +267,9 @@ where.constant("condition")
         case(D(3, 1), 0.0, None),
         case(D(0), -1.0, 1.0),
         case(D(), -0.5, 0.5),
+        case(D(2, 3), np.array([-0.11, 0.01, -0.21]), np.array([[0.01], [0.11]])),
     ],
+    promote="x low high",
     kinks=[((1.0, 0.0, 1.0), (1.0,)), ((0.0, 0.0, 1.0), (1.0,))],
 )
 def clip(xp, x, low=None, high=None):
@@ -333,7 +337,7 @@ def _(g, a, b):
     return g * share(a, b)
 
 
-@op(samples=lambda: binary(D, D))
+@op(samples=lambda: binary(D, D), promote="a b")
 def share(xp, a, b):
     """1 where a > b, 1/2 where they tie, 0 where a < b: what `maximum(a, b)` passes on to a.  A constant."""
     return (xp.sign(xp.subtract(a, b)) + 1) / 2

@@ -49,7 +49,7 @@ def _(g, *, index):
 
 
 @op(
-    promote=False,
+    promote="",
     samples=lambda: [
         case(N(3, 4), N(4), index=1),
         case(N(3, 4), N(), index=(slice(None), 2)),

@@ -95,7 +95,7 @@ def _(g, x, weight, centre, scale, needs, *, eps):
 
 @op(
     samples=lambda: (
-        [case(N(*s), N(*s), N(s[-1])) for s in ((3, 5), (6,), (0, 3), (4, 2))] + [case(N(2, 3, 4), N(2, 3, 4))]
+        [case(N(*s), N(*s), N(s[-1])) for s in ((3, 5), (6,), (0, 3), (4, 3))] + [case(N(2, 3, 4), N(2, 3, 4))]
     )
 )
 def layer_norm_grad(xp, dy, x, weight=None, centre=None, scale=None, *, eps=1e-5):

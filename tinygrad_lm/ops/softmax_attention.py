@@ -71,7 +71,7 @@ def cases():
 
 @op(
     aux="lse",
-    promote=False,
+    promote="q k v mask",
     diagnose=why_not_attention,
     samples=lambda: cases(),
     cost=lambda q, k, v, *_, causal=False, **__: (
@@ -103,7 +103,7 @@ def _(g, q, k, v, mask, out, lse, *, causal, scale):
 
 
 @op(
-    promote=False,
+    promote="dy q k v mask",
     samples=lambda: [
         case(N(*c.arrays[0].shape[:-1], c.arrays[2].shape[-1]), *c.arrays[:3], *c.arrays[3:], **c.params)
         for c in cases()

@@ -1,0 +1,227 @@
+"""The emulator: right kernels give the right answer in every order of threads, wrong ones a sentence that says why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_lm.backend import build, emulated
+from tinygrad_lm.backend.emulated import ORDERS, Emulator
+from tinygrad_lm.backend.record import Unavailable
+
+CASES = str(Path(__file__).with_name("emulator_cases.cu"))
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def launch(
+    kernel: str,
+    arguments: Sequence[Any],
+    *,
+    grid: tuple[int, int, int] = (1, 1, 1),
+    block: tuple[int, int, int] = (64, 1, 1),
+    shared: int = 0,
+    order: str = "forward",
+    seed: int = 1,
+) -> None:
+    Emulator(order, seed)(CASES, kernel, grid, block, shared, arguments)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_indices(order: str) -> None:
+    grid, block = (3, 2, 2), (5, 3, 4)
+    out = np.full((12, 60), -1, np.int32)
+    launch("where", [out], grid=grid, block=block, order=order)
+    threads = np.arange(60)
+    assert np.array_equal(out, np.arange(12)[:, None] * 100000 + threads * 100 + threads % 32)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_barrier(order: str) -> None:
+    x = np.arange(64, dtype=np.float32)
+    out = np.zeros(64, np.float32)
+    launch("rotate_right", [x, out], shared=256, order=order)
+    assert np.array_equal(out, np.roll(x, -1))
+
+
+def test_missing_barrier_shows_in_some_order() -> None:
+    x = np.arange(64, dtype=np.float32)
+    wrong = []
+    for order in ORDERS:
+        out = np.zeros(64, np.float32)
+        launch("rotate_without_barrier", [x, out], shared=256, order=order)
+        wrong.append(not np.array_equal(out, np.roll(x, -1)))
+    assert all(wrong)
+
+
+def test_random_orders_differ_and_repeat() -> None:
+    def run(seed: int) -> bytes:
+        x, out = np.arange(64, dtype=np.float32), np.zeros(64, np.float32)
+        launch("rotate_without_barrier", [x, out], shared=256, order="random", seed=seed)
+        return out.tobytes()
+
+    assert run(5) == run(5)
+    assert len({run(seed) for seed in range(4)}) == 4
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_leaving_before_a_barrier_is_allowed(order: str) -> None:
+    out = np.zeros(64, np.float32)
+    launch("leave_early", [out], order=order)
+    assert out.tolist() == [1.0] * 32 + [0.0] * 32
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_partial_masks(order: str) -> None:
+    out = np.zeros(32, np.int32)
+    launch("half_warps", [out], block=(32, 1, 1), order=order)
+    lanes = np.arange(32)
+    assert np.array_equal(out, np.where(lanes < 16, lanes ^ 9, lanes ^ 8))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("kernel", "arguments", "shared", "message"),
+    [
+        ("barrier_for_half", [np.zeros(64, np.float32)], 0, "deadlock"),
+        ("outside_its_mask", [np.zeros(64, np.float32)], 0, "not in its own mask"),
+        ("beyond_shared", [np.zeros(64, np.float32)], 256, "outside the dynamic shared memory"),
+        ("beyond_array", [np.zeros(64, np.float32), np.int32(1)], 0, "outside the arrays"),
+        ("beyond_array", [np.zeros(4096, np.float32), np.int32(-64)], 0, "outside the arrays"),
+        ("read_beyond", [np.zeros(64, np.float32), np.zeros(64, np.float32), np.int32(1)], 0, "outside the arrays"),
+        ("deep_recursion", [np.zeros(1, np.int32)], 0, "stack overflowed"),
+    ],
+)
+def test_mistakes_are_reported(kernel: str, arguments: list[Any], shared: int, message: str, order: str) -> None:
+    with pytest.raises(RuntimeError, match=message) as caught:
+        launch(kernel, arguments, shared=shared, order=order)
+    text = str(caught.value)
+    assert f"kernel {kernel}: block (0, 0, 0), thread (" in text and "\n" not in text
+    out = np.zeros(64, np.float32)  # and the next launch is not disturbed
+    launch("leave_early", [out], order=order)
+    assert out.sum() == 32
+
+
+def test_the_failing_thread_is_named() -> None:
+    with pytest.raises(RuntimeError, match=r"block \(0, 0, 0\), thread \(63, 0, 0\): access outside the arrays"):
+        launch("beyond_array", [np.zeros(64, np.float32), np.int32(1)])
+
+
+def test_shared_memory_is_poisoned_before_every_block() -> None:
+    out = np.zeros(64, np.float32)
+    launch("shared_not_written", [out], grid=(3, 1, 1), shared=256)
+    assert np.isnan(out).all()
+
+
+def test_read_just_beyond_a_ragged_array_is_poison() -> None:
+    """An array whose size is no multiple of 16 bytes ends up to 12 bytes before the guard: NaN lies between."""
+    out = np.zeros(61, np.float32)
+    launch("read_beyond", [np.zeros(61, np.float32), out, np.int32(1)], block=(61, 1, 1))
+    assert out[:60].tolist() == [0.0] * 60 and np.isnan(out[60])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block": (1025, 1, 1)}, "1 to 1024 threads"),
+        ({"block": (0, 1, 1)}, "1 to 1024 threads"),
+        ({"grid": (1, 0, 1)}, "at least one block"),
+        ({"shared": 1 << 20}, "shared memory"),
+    ],
+)
+def test_launches_that_a_gpu_would_refuse(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        launch("leave_early", [np.zeros(64, np.float32)], **options)
+
+
+def test_strided_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="strided view"):
+        launch("leave_early", [np.zeros(128, np.float32)[::2]])
+
+
+def test_inputs_stay_as_they_are(tmp_path: Path) -> None:
+    """Weights mapped from a file that cannot be written are a legal input."""
+    np.arange(64, dtype=np.float32).tofile(tmp_path / "weights")
+    x = np.memmap(tmp_path / "weights", np.float32, "r")
+    out = np.zeros(64, np.float32)
+    launch("rotate_right", [x, out], shared=256)
+    assert np.array_equal(out, np.roll(x, -1)) and np.array_equal(x, np.arange(64))
+
+
+def test_two_threads_at_once() -> None:
+    failures: list[str] = []
+
+    def work() -> None:
+        for _ in range(30):
+            x, out = np.random.default_rng(0).normal(size=64).astype(np.float32), np.zeros(64, np.float32)
+            launch("rotate_right", [x, out], grid=(50, 1, 1), shared=256)
+            if not np.array_equal(out, np.roll(x, -1)):
+                failures.append("wrong")
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+# ---- compiling -------------------------------------------------------------------------------------------------------
+
+
+def test_cache_is_keyed_by_content(cache: Path, tmp_path: Path) -> None:
+    source = tmp_path / "tiny.cu"
+    body = '#include "tg.h"\nextern "C" __global__ void set(int* x) { x[0] = VALUE; }\nTG_LAUNCHABLE(set)\n'
+    paths = []
+    for value in ("1", "2", "1"):
+        source.write_text(body.replace("VALUE", value))
+        paths.append(build.emulated_object(source))
+    assert paths[0] == paths[2] != paths[1]
+    stamp = paths[0].stat().st_mtime_ns
+    assert build.emulated_object(source).stat().st_mtime_ns == stamp  # found, not made again
+    assert not [path for path in cache.iterdir() if path.name.startswith("tmp")]
+
+
+def test_headers_are_part_of_the_key() -> None:
+    folder = build.kernels_folder()
+    found = build.with_headers([folder / "softmax" / "rows.cu"], folder / "include")
+    assert [path.name for path in found] == ["rows.cu", "tg.h", "emulator.h", "ptx.h", "fibre.h"]
+
+
+def test_compile_error_is_one_line(tmp_path: Path) -> None:
+    source = tmp_path / "broken.cu"
+    source.write_text('#include "tg.h"\nnonsense\n')
+    with pytest.raises(build.BuildFailed, match=r"failed: .*broken\.cu.*error") as caught:
+        build.emulated_object(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TINYGRAD_LM_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(build.BuildFailed, match="set TINYGRAD_LM_CACHE_DIR"):
+        build.emulated_object(build.kernels_folder() / "softmax" / "rows.cu")
+
+
+def test_two_processes_compile_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_LM_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    program = (
+        "import numpy as np; from tinygrad_lm.backend import emulated;"
+        "print(emulated.load()['softmax'](np, np.zeros((1, 4), np.float32)).tolist())"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["[[0.25, 0.25, 0.25, 0.25]]\n"] * 2
+    assert len(list((tmp_path / "new" / "cache").iterdir())) == 1
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match=r"no C\+\+ compiler found"):
+        emulated.load()

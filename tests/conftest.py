@@ -1,0 +1,42 @@
+"""Settings of all tests: deterministic Hypothesis, one BLAS thread, and no test may leave a switch turned."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
+
+import pytest
+from hypothesis import settings
+
+from tinygrad_lm import OPS, config, kernels_in_use, manual_seed, set_kernels
+from tinygrad_lm.backend import CPU
+
+settings.register_profile("tglm-ci", derandomize=True, deadline=None, database=None)
+settings.register_profile("tglm-dev", deadline=None, database=None)  # pytest --hypothesis-profile tglm-dev: new examples
+settings.load_profile("tglm-ci")
+
+SWITCHES = (config.recording, config.listeners, config.observers, config.keeping_grads, config.default_float)
+
+
+@pytest.fixture(autouse=True)
+def no_leaks():
+    """Every test starts from seed 0, and fails if it leaves a switch or a kernel table other than it found it.
+
+    Operations that a test declares are forgotten afterwards.
+    """
+    manual_seed(0)
+    word, table = kernels_in_use(), CPU.kernels
+    before = [switch.get() for switch in SWITCHES]
+    operations = dict(OPS)
+    yield
+    OPS.clear()
+    OPS.update(operations)
+    leaked = [s.name for s, value in zip(SWITCHES, before, strict=True) if s.get() is not value]
+    for switch, value in zip(SWITCHES, before, strict=True):
+        switch.set(value)
+    if CPU.kernels is not table:
+        leaked.append(f"the kernel table (now {CPU.word!r}, before {word!r})")
+        set_kernels(table)
+        CPU.word = word
+    assert not leaked, f"the test leaves behind: {', '.join(leaked)}"

@@ -1,0 +1,5 @@
+"""Layer 8: proving derivatives right."""
+
+from tinygrad_lm.testing.gradcheck import GradcheckError, gradcheck, gradgradcheck
+
+__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]

@@ -1,0 +1,31 @@
+"""How long and how much memory a run is expected to take. Estimates: good for deciding whether to wait."""
+
+from __future__ import annotations
+
+from tinygrad_lm.train.config import TrainConfig
+from tinygrad_lm.train.evaluate import TOKENS_AT_ONCE
+
+__all__ = ["expected_memory", "expected_seconds"]
+
+INTERPRETER = 35e6  # Python, NumPy and this package
+BACKWARD = 2  # a backward pass does about twice the work of a forward pass
+
+
+def expected_seconds(config: TrainConfig, step_seconds: float, step: int, val_tokens: int) -> float:
+    """From the measured seconds of one step: the steps that are left, and the validations among them."""
+    validations = 1 + (config.steps // config.eval_every - step // config.eval_every if config.eval_every else 0)
+    per_token = step_seconds / config.tokens_per_step
+    return (config.steps - step) * step_seconds + validations * val_tokens * per_token / (1 + BACKWARD)
+
+
+def expected_memory(config: TrainConfig, parameters: int, vocab_size: int) -> float:
+    """Bytes at the peak: weights, gradients and AdamW's two averages, and the activations that one micro-batch keeps
+    for its backward pass (validation keeps none, but passes more tokens at once)."""
+    itemsize = 8 if config.dtype == "float64" else 4
+    tokens = config.batch * config.context
+    # Per layer and token: normed inputs, queries, keys, values, attention's result, the fourfold hidden layer before
+    # and after its nonlinearity, two residual sums; and each head's weights over the context.
+    layer = 16 * config.width + config.heads * config.context
+    kept = tokens * (config.layers * layer + 3 * vocab_size)
+    passing = max(tokens, TOKENS_AT_ONCE) * max(8 * config.width + 2 * config.heads * config.context, 2 * vocab_size)
+    return INTERPRETER + itemsize * (4 * parameters + kept + passing)

@@ -1,0 +1,111 @@
+"""The run folder: which file is what, and when a folder may be used."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygrad_lm.data.errors import UserError
+
+__all__ = ["RunFolder", "existing_run", "new_run"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run. A folder holds a run exactly when it holds the checkpoint."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def picture(self) -> Path:
+        return self.path / "loss.png"
+
+    def sample(self, step: int) -> Path:
+        return self.samples / f"step-{step:07d}.txt"
+
+    def clear(self) -> None:
+        """Removes the files of a run, and nothing else that may lie there; the checkpoint last, so that the folder
+        counts as a run until the end."""
+        shutil.rmtree(self.samples, ignore_errors=True)
+        for file in (self.config, self.metrics, self.picture, self.checkpoint):
+            file.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from training in the same folder; the system lets go when this one ends, however."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise UserError(f"{self.path}: another process is training in this folder", exit_code=1) from None
+        finally:
+            os.close(handle)
+
+
+def new_run(out: str, name: str, overwrite: bool = False) -> RunFolder:
+    """The folder ``out``, or the first free one of runs/<name>-1, -2, … if ``out`` is empty; created.
+
+    Raises UserError if ``out`` already holds a run (unless ``overwrite``), holds other files by the names that a run
+    would write, or cannot be created.
+    """
+    if not out:
+        return numbered_run(name)
+    folder = RunFolder(Path(out))
+    if folder.checkpoint.exists():
+        if not overwrite:
+            raise UserError(f"{out}: already holds a run; continue it with --resume {out}, or use another --out")
+        folder.clear()
+    for file in (folder.config, folder.metrics, folder.picture, folder.samples):
+        if file.exists():
+            raise UserError(f"{out}: holds {file.name} but no run, and it will not be replaced; use another --out")
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be used as a run folder ({error.strerror})") from None
+    return folder
+
+
+def numbered_run(name: str) -> RunFolder:
+    number = 1
+    while True:
+        folder = RunFolder(Path("runs", f"{name}-{number}"))
+        try:
+            folder.path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(f"{folder.path}: cannot be created ({error.strerror}); use --out FOLDER") from None
+        else:
+            return folder
+
+
+def existing_run(path: str | os.PathLike[str]) -> RunFolder:
+    """The run at ``path``; raises UserError if there is none."""
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        raise UserError(f"{path}: no such run folder")
+    if not folder.checkpoint.exists():
+        raise UserError(f"{path}: holds no run (no {folder.checkpoint.name} in it)")
+    return folder
