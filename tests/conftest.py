@@ -13,7 +13,7 @@ from tinygrad_lm import OPS, config, kernels_in_use, manual_seed, set_kernels
 from tinygrad_lm.backend import CPU
 
 settings.register_profile("tglm-ci", derandomize=True, deadline=None, database=None)
-settings.register_profile("tglm-dev", deadline=None, database=None)  # pytest --hypothesis-profile tglm-dev: new examples
+settings.register_profile("tglm-dev", deadline=None, database=None)  # new examples: --hypothesis-profile tglm-dev
 settings.load_profile("tglm-ci")
 
 SWITCHES = (config.recording, config.listeners, config.observers, config.keeping_grads, config.default_float)

@@ -28,5 +28,17 @@ def test_line_counts_of_the_reading_order_are_right():
     )
 
 
+def test_the_python_in_the_readme_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 2
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    loss, second = capsys.readouterr().out.splitlines()[:2]
+    assert float(loss) < 0.01, "the example is meant to learn"
+    assert second.startswith("0.")
+    names["tg"].OPS.pop("cube")
+
+
 def test_contributing_is_short():
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 50

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from functools import cached_property
 
 import numpy as np
 
-from tinygrad_lm import OPS, vjp
+from tinygrad_lm import OPS, Tensor, vjp
 from tinygrad_lm.core import flatten, raw
 
 
@@ -31,13 +32,15 @@ class Trial:
         """The floating outputs, as a list."""
         return [y for y in flatten(self(*arrays))[0] if is_floating(y)]
 
-    @property
+    @cached_property
     def tracked(self):
         """Positions of the inputs that a gradient flows to."""
-        name_of = (lambda i: self.op.variadic) if self.op.variadic else self.op.inputs.__getitem__
-        return [i for i, a in enumerate(self.draw()) if is_floating(a) and self.op.rules.get(name_of(i), "undeclared") is not None]
+        arrays = self.draw()
+        names = [self.op.variadic] * len(arrays) if self.op.variadic else self.op.inputs
+        rules = [self.op.rules.get(n, "undeclared") for n in names]
+        return [i for i, a in enumerate(arrays) if is_floating(a) and rules[i] is not None]
 
-    @property
+    @cached_property
     def differentiable(self):
         return bool(self.tracked) and bool(self.outputs(*self.draw()))
 
@@ -51,6 +54,12 @@ class Trial:
             return self.outputs(*full)
 
         return f, [arrays[i] for i in positions]
+
+    def leaves(self, arrays):
+        """Tensors for the arrays; those that a gradient flows to require it."""
+        return [
+            Tensor(a, requires_grad=i in self.tracked) if isinstance(a, np.ndarray) else a for i, a in enumerate(arrays)
+        ]
 
     def cotangents(self, arrays):
         rng = np.random.default_rng([*self.seed, 1])

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_lm import config
 from tinygrad_lm.backend import is_float
-from tinygrad_lm.core import OPS, Tensor, raw
+from tinygrad_lm.core import OPS, Tensor, flatten, raw
 from tinygrad_lm.ops import activation, elementwise, indexing, normalize, products, reduction, shape
 
 UFUNCS = {getattr(np, op.facts["ufunc"]): op.function for op in OPS.values() if "ufunc" in op.facts}
@@ -28,6 +28,15 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **keywords:
         return getattr(ufunc, method)(*map(raw, inputs), **keywords)
     asked = f" with {', '.join(keywords)}" if keywords else ""
     raise TypeError(f"np.{call}{asked} has no gradient here; use an operation of tinygrad_lm, or .detach().numpy()")
+
+
+def array_function(self: Tensor, function: Any, types: Any, args: tuple, keywords: dict) -> Any:
+    """np.sum(t), np.stack([t, u]) and the like: computed for tensors without history, refused where a gradient is due."""
+    leaves, rebuild = flatten((args, keywords))
+    if any(isinstance(x, Tensor) and x.node is not None for x in leaves):
+        raise TypeError(f"np.{function.__name__} has no gradient here; use tinygrad_lm's own, or .detach().numpy()")
+    arrays, others = rebuild([raw(x) for x in leaves])
+    return function(*arrays, **others)
 
 
 def index_of(index: Any) -> Any:
@@ -139,7 +148,7 @@ def attach() -> None:
     cls.__getitem__ = lambda self, index: indexing.getitem(self, index=index_of(index))
     cls.__iter__ = lambda self: iter([self[i] for i in range(len(self))])
     cls.__setitem__ = assign
-    cls.__array_ufunc__ = array_ufunc
+    cls.__array_ufunc__, cls.__array_function__ = array_ufunc, array_function
     cls.astype, cls.reshape, cls.transpose = astype, shaped, permuted
     cls.T = property(lambda self: shape.transpose(self), doc="The axes in reverse order.")
     cls.copy = lambda self: self * 1 if self.node is not None else Tensor(self.data.copy())
