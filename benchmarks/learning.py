@@ -20,6 +20,7 @@ from tinygrad_lm import bench
 from tinygrad_lm.data import UserError
 from tinygrad_lm.train import Quiet, fit, read_metrics, resolve_config
 
+
 def learn(data: str, seed: int, out: Path) -> dict[str, Any]:
     """One run: its validation losses by step, its speed and its time."""
     began = time.monotonic()
