@@ -107,7 +107,7 @@ def kill_and_resume(folder: Path, kills: int, steps: int, seed: int, show: bool 
         while True:
             process = start(folder, run, steps)
             before = step_of(folder / run)
-            if len(killed_at) < kills:
+            if len(killed_at) < kills and before < steps:  # the picture of a finished run is worth no kill
                 try:
                     process.wait(chance.uniform(0.0, 2.0 * first_step))
                 except subprocess.TimeoutExpired:

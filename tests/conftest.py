@@ -14,9 +14,17 @@ from tinygrad_lm.backend import CPU
 
 settings.register_profile("tglm-ci", derandomize=True, deadline=None, database=None)
 settings.register_profile("tglm-dev", deadline=None, database=None)  # new examples: --hypothesis-profile tglm-dev
+settings.register_profile("tglm-intense", deadline=None, database=None, max_examples=2000)  # `make deep`
 settings.load_profile("tglm-ci")
 
-SWITCHES = (config.recording, config.listeners, config.observers, config.keeping_grads, config.default_float)
+SWITCHES = (
+    config.recording,
+    config.listeners,
+    config.observers,
+    config.differentiating,
+    config.keeping_grads,
+    config.default_float,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,8 @@ import numpy as np
 recording: ContextVar[tuple[Callable[[Any], None], ...] | None] = ContextVar("recording", default=())
 listeners: ContextVar[tuple[Callable[[Any], None], ...]] = ContextVar("listeners", default=())
 observers: ContextVar[tuple[Callable[..., None], ...]] = ContextVar("observers", default=())
+# Inside a function that is being differentiated: gradients taken in there are recorded, for the outer derivative.
+differentiating: ContextVar[bool] = ContextVar("differentiating", default=False)
 keeping_grads: ContextVar[bool] = ContextVar("keeping_grads", default=False)
 default_float: ContextVar[np.dtype] = ContextVar("default_float", default=np.dtype(np.float32))
 

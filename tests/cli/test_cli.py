@@ -147,7 +147,7 @@ def test_info_is_readable(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     assert main(["info", str(run)]) == 0
     out = capsys.readouterr().out
-    assert "step 4 of 4" in out and "GPT" in out and "learning_rate = 0.002" in out
+    assert "step 4 of 4" in out and "GPT" in out and "learning_rate = 0.004" in out
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,6 +253,13 @@ def test_a_loss_that_explodes(text: str, tmp_path: Path, capsys: pytest.CaptureF
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and err.startswith("tinygrad-lm: step ")
     assert f"{out} keeps the checkpoint of step" in err
+
+
+def test_output_that_cannot_be_written(run: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command("sample", str(run), "--tokens", "5"), stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr == b"tinygrad-lm: standard output: No space left on device\n"
 
 
 # ---- a real process --------------------------------------------------------------------------------------------------

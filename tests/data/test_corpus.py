@@ -31,11 +31,13 @@ def test_a_folder_gives_its_text_files_sorted_and_names_what_it_skipped(tmp_path
     (tmp_path / "b.txt").write_text("two")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "deep.md").write_text("one")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "last.txt").write_text("three")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
     (tmp_path / "empty.txt").touch()
     (tmp_path / ".hidden").write_text("never")
     corpus = read_corpus([str(tmp_path)])
-    assert corpus.text == "one\ntwo"
+    assert corpus.text == "one\ntwo\nthree"
     assert [Path(f).name for f in corpus.skipped] == ["picture.png"]
 
 

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_lm.data import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, UserError, tokenizer_from_state
+from tinygrad_lm.data import (
+    TOKENIZERS,
+    BPETokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    Tokenizer,
+    UserError,
+    tokenizer_from_state,
+)
 
 TEXT = "To be, or not to be: größer als 日本 or 🙂?\n" * 20
 
@@ -19,7 +27,7 @@ TEXT = "To be, or not to be: größer als 日本 or 🙂?\n" * 20
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     if request.param == "bpe":
         pytest.importorskip("tokenizers")
-    return {"char": CharTokenizer, "byte": ByteTokenizer, "bpe": BPETokenizer}[request.param].train(TEXT, 300)
+    return TOKENIZERS[request.param].train(TEXT, 300)
 
 
 def test_text_comes_back(tokenizer: Tokenizer) -> None:
@@ -76,6 +84,11 @@ def test_an_unknown_character_is_named_with_its_place_and_what_is_known() -> Non
     assert str(caught.value) == (
         "letters.txt: unknown character ' ' (U+0020) at position 3; the tokenizer knows 4 characters: '\\nabc'"
     )
+
+
+def test_the_opening_is_always_known() -> None:
+    assert CharTokenizer("b\na").opening == ByteTokenizer().opening == "\n"
+    assert CharTokenizer("ba").opening == "a"
 
 
 def test_a_long_alphabet_is_cut_in_the_message() -> None:

@@ -83,6 +83,13 @@ def test_a_save_leaves_one_file_and_reaches_the_disk_before_it_takes_the_name(
     assert os.listdir(tmp_path) == ["c"]
 
 
+def test_who_may_enter_the_folder_may_read_the_checkpoint(tmp_path: Path) -> None:
+    for folder, file in ((0o755, 0o644), (0o700, 0o600)):
+        tmp_path.chmod(folder)
+        save_checkpoint(tmp_path / "c", example())
+        assert (tmp_path / "c").stat().st_mode & 0o777 == file
+
+
 @pytest.mark.parametrize("where", ["save_file", "fsync", "replace"])
 def test_a_full_disk_keeps_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str

@@ -19,7 +19,7 @@ EPILOG = """example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="run folder")
-    parser.add_argument("--prompt", default="\n", metavar="TEXT", help="text to continue (a line break)")
+    parser.add_argument("--prompt", metavar="TEXT", help="text to continue (a line break)")
     parser.add_argument("--tokens", type=int, default=500, metavar="N", help="tokens to draw (500)")
     parser.add_argument(
         "--temperature", type=float, default=0.8, metavar="X", help="higher is wilder, 0 always the likeliest (0.8)"
@@ -38,28 +38,29 @@ def run(arguments: argparse.Namespace) -> int:
     check(arguments)
     with computing(arguments):
         trained = load_run(arguments.folder, arguments.device)
-        prompt = trained.tokenizer.encode(arguments.prompt, "--prompt")
-        ids = generate(
+        prompt = trained.tokenizer.opening if arguments.prompt is None else arguments.prompt
+        ids = trained.tokenizer.encode(prompt, "--prompt")
+        new_ids = generate(
             trained.model,
-            prompt,
+            ids,
             arguments.tokens,
             temperature=arguments.temperature,
             top_k=arguments.top_k,
             top_p=arguments.top_p,
             generator=Generator(arguments.seed),
         )
-        print(arguments.prompt, end="", flush=True)
-        for text in trained.tokenizer.stream(ids):
+        print(prompt, end="", flush=True)
+        for text in trained.tokenizer.stream(new_ids):
             print(text, end="", flush=True)
         print()
     return 0
 
 
 def check(arguments: argparse.Namespace) -> None:
-    if not arguments.prompt:
+    if arguments.prompt == "":
         raise UserError("--prompt is empty: give at least one character to continue")
     try:
-        arguments.prompt.encode()
+        (arguments.prompt or "").encode()
     except UnicodeEncodeError:
         raise UserError("--prompt is not valid UTF-8") from None
     if arguments.tokens < 0:

@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         settings = {**kinds[str(f.type)], "default": argparse.SUPPRESS}
         if "choices" in f.metadata:
             settings["metavar"] = "{" + ",".join(f.metadata["choices"]) + "}"
+        if "metavar" in f.metadata:
+            settings["metavar"] = f.metadata["metavar"]
         note = "" if shown == "" else f" ({shown})"
         options.add_argument("--" + f.name.replace("_", "-"), help=f.metadata["help"] + note, **settings)
 

@@ -45,7 +45,7 @@ def no_broadcast(shapes: Sequence[tuple]) -> str | None:
     for axis in range(-1, -width - 1, -1):
         sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
         if len(sizes) > 1:
-            listed = " and ".join(str(s) for s in shapes if s)
+            listed = " and ".join(map(str, shapes))
             return f"shapes {listed} do not broadcast: on axis {axis} they have {' and '.join(map(str, sorted(sizes)))}"
     return None
 
@@ -64,9 +64,12 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
     if not isinstance(error, (ValueError, TypeError, IndexError)):
         error.add_note(f"in {call}, called at {user_line(2)}")
         return error
-    shapes = [getattr(a, "shape", ()) for a in arrays]
+    shapes = [None if a is None else getattr(a, "shape", ()) for a in arrays]
     diagnose = op.facts.get("diagnose")
-    why = diagnose(*shapes, **params) if diagnose else no_broadcast(shapes) if "broadcast" in str(error) else None
+    if diagnose:
+        why = diagnose(*shapes, **params)
+    else:
+        why = no_broadcast([s for s in shapes if s]) if "broadcast" in str(error) else None
     kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
     return type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})(
         f"{call}: {why or ' '.join(str(error).split())} [{user_line(2)}]"

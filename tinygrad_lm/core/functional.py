@@ -59,7 +59,7 @@ def pullback(f: Callable, inputs: Sequence[Any], create_graph: bool, once: bool)
     aliases = [alias(x) for x in leaves]
     boxed = any(isinstance(x, Tensor) for x in leaves)
     record = create_graph or any(isinstance(x, Tensor) and x.node is not None for x in leaves)
-    with config.enable_grad():
+    with config.enable_grad(), config.switched(config.differentiating, True):
         result = f(*rebuild(aliases))
     outs, rebuild_out = flatten(result)
     nodes = [t.node if isinstance(t, Tensor) else None for t in aliases]
@@ -84,7 +84,7 @@ def pullback(f: Callable, inputs: Sequence[Any], create_graph: bool, once: bool)
             if node is None:
                 grads.append(None)
                 continue
-            grad = found[node] if node in found else 0 * tensor.data
+            grad = found[node] if node in found else 0 * ones_like(tensor)
             grad = grad if isinstance(grad, Tensor) else Tensor(grad)
             grads.append(grad if boxed or recorded else grad.data)
         return rebuild(grads)
@@ -98,14 +98,15 @@ def vjp(f: Callable, *inputs: Any, create_graph: bool = False) -> tuple[Any, Cal
     """(f(*inputs), pull), where `pull(g)` is g^T J: one gradient per input, for a `g` shaped like the output.
 
     `pull` may be called any number of times.  `create_graph` records the gradients, for functions that close over
-    tensors which are to be differentiated afterwards; tracked inputs ask for it by themselves.
+    tensors which are to be differentiated afterwards; tracked inputs ask for it by themselves, and so do calls inside
+    another function that is being differentiated.
 
     >>> import numpy as np, tinygrad_lm as tg
     >>> y, pull = tg.vjp(lambda x: x * x, np.array([1.0, 2.0]))
     >>> pull(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
-    return pullback(f, inputs, create_graph, once=False)
+    return pullback(f, inputs, create_graph or config.differentiating.get(), once=False)
 
 
 def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, create_graph: bool = False) -> Callable:
@@ -132,7 +133,7 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, create_graph
                 if hasattr(part, "dtype") and not is_float(part.dtype) or isinstance(part, int):
                     got = getattr(part, "dtype", "an int")
                     raise TypeError(f"argument {i} must be floating to be differentiated, got {got}: convert it first")
-        out, pull = pullback(of_wanted, chosen, create_graph, once=True)
+        out, pull = pullback(of_wanted, chosen, create_graph or config.differentiating.get(), once=True)
         if np.size(raw(out)) != 1 or isinstance(out, (tuple, list, dict)):
             raise ValueError(f"the function must return one number, got shape {np.shape(raw(out))}: sum it, or use vjp")
         grads = pull(ones_like(out))
@@ -166,13 +167,13 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
         raise ValueError(f"jvp got {len(primals)} primals and {len(tangents)} tangents")
     out, pull = vjp(f, *primals, create_graph=True)
     outs, rebuild = flatten(out)
-    zeros = rebuild([0 * raw(o) for o in outs])
-    tracked = any(isinstance(x, Tensor) for x in (*flatten(primals)[0], *flatten(tangents)[0]))
+    zeros = rebuild([0 * ones_like(o) for o in outs])
+    boxed = any(isinstance(x, Tensor) for x in (*flatten(primals)[0], *flatten(tangents)[0]))
     _, push = vjp(
         lambda u: pull(u), zeros, create_graph=any(isinstance(x, Tensor) and x.node is not None for x in outs)
     )
     tangent = push(tuple(tangents))[0]
-    return (out, tangent) if tracked else (stripped(out), stripped(tangent))
+    return (out, tangent) if boxed or config.differentiating.get() else (stripped(out), stripped(tangent))
 
 
 def stripped(tree: Any) -> Any:

@@ -38,7 +38,7 @@ from typing import Any
 
 from tinygrad_lm.backend import BY_TYPE, backend_of, on_swap, table_of, widest_float
 from tinygrad_lm.config import recording
-from tinygrad_lm.core.functional import vjp
+from tinygrad_lm.core.functional import pullback
 from tinygrad_lm.core.plan import Plan, boxed, caller, compiled
 from tinygrad_lm.core.tensor import Tensor, raw
 
@@ -109,7 +109,7 @@ class Op:
                 return plain(*tensors, **params)
 
             recorded = any(isinstance(v, Tensor) for v in values)
-            grads = vjp(of_served, *[values[i] for i in at], create_graph=recorded)[1](g)
+            grads = pullback(of_served, [values[i] for i in at], create_graph=recorded, once=True)[1](g)
             return grads if len(at) > 1 else grads[0]
 
         if at:
@@ -170,8 +170,8 @@ class Op:
         chosen = self._chosen(*arrays)
         types_ = [type(a) for a in arrays]
         if all(t in BY_TYPE or t in (int, float, bool, type(None)) for t in types_):
-            key: Any = types_[0] if len(self.inputs) == 1 else tuple(types_)
-            self.resolved[frozenset(types_) if self.variadic else key] = chosen
+            key: Any = frozenset(types_) if self.variadic else types_[0] if len(types_) == 1 else tuple(types_)
+            self.resolved[key] = chosen
         return chosen
 
     def _chosen(self, *arrays: Any) -> tuple:
@@ -192,8 +192,9 @@ class Op:
 
         def promoting(xp: Any, *arrays: Any, **params: Any) -> Any:
             among = at or [i for i, a in enumerate(arrays) if type(a) in BY_TYPE]
+            first = arrays[among[0]].dtype if among else None
             for i in among:
-                if arrays[i].dtype is not arrays[among[0]].dtype:
+                if arrays[i].dtype is not first:
                     return plain(xp, *widened(arrays, among), **params)
             return plain(xp, *arrays, **params)
 

@@ -90,15 +90,24 @@ def walk(
 
         if hooked and node in HOOKS:
             for hook in list(HOOKS[node]):
-                replaced = hook(g)
-                g = g if replaced is None else replaced
+                if (replaced := hook(g)) is None:
+                    continue
+                if replaced.shape != node.shape:
+                    raise ValueError(f"a hook of {node!r} returned a gradient of shape {replaced.shape}")
+                g = replaced
+                owned.discard(node)
+                handed.add(id(g))
         if targets is not None and node in targets:
-            found[node] = g
+            found[node] = g if create_graph else unshared(g, node in owned, handed)
         plan, parents = node.plan, node.parents
         if plan is None:
             grads = ()
             if targets is None:
-                add_to_leaf(node, g, create_graph or node in owned, handed)
+                before = getattr(node, "grad", None)
+                if before is not None:
+                    node.grad = before + g
+                else:
+                    node.grad = g if create_graph else unshared(g, node in owned, handed)
             continue
         if parents is None:
             raise RuntimeError(
@@ -120,17 +129,14 @@ def walk(
             node.parents = node.saved = None
 
 
-def add_to_leaf(node: Node, g: Any, mine: bool, handed: set[int]) -> None:
-    """Add `g` to a leaf's gradient.  No two leaves ever share a buffer, nor a leaf and whoever called backward.
+def unshared(g: Any, mine: bool, handed: set[int]) -> Any:
+    """`g`, or a copy of it: no two results ever share a buffer, nor a result and whoever called backward.
 
     `mine` says that the walk made this array for this node alone.  Else an array that owns its memory is taken as it is
     the first time it turns up, and copied when it does again (`a + b` passes one array to both).
     """
-    if (before := getattr(node, "grad", None)) is not None:
-        node.grad = before + g
-        return
     if not mine:
         if getattr(g, "base", None) is not None or id(g) in handed:
             g = g.copy()
         handed.add(id(g))
-    node.grad = g
+    return g

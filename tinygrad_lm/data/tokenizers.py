@@ -29,6 +29,11 @@ class Tokenizer:
         """How many tokens there are."""
         return len(self.pieces)
 
+    @property
+    def opening(self) -> str:
+        """What to continue where no prompt is given: a line break, as at the start of a paragraph."""
+        return "\n"
+
     def encode(self, text: str, name: str = "the text") -> np.ndarray:
         """The tokens of ``text``, int32 (n,). ``name`` says in errors where the text came from."""
         raise NotImplementedError
@@ -74,6 +79,10 @@ class CharTokenizer(Tokenizer):
         self.characters = "".join(sorted(set(characters)))
         self.pieces = [c.encode() for c in self.characters]
         self.codes = code_points(self.characters)
+
+    @property
+    def opening(self) -> str:
+        return "\n" if "\n" in self.characters else self.characters[0]
 
     def encode(self, text: str, name: str = "the text") -> np.ndarray:
         codes = code_points(text)

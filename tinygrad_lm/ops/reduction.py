@@ -118,7 +118,7 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     total = xp.sum(xp.exp(x - top), axis=axis, keepdims=True)
-    out = xp.where(total > 0, top + xp.log(xp.where(total > 0, total, 1)), total - xp.inf)
+    out = xp.where(total > 0, top + xp.log(xp.where(total > 0, total, 1)), xp.full_like(total, -xp.inf))
     return out if keepdims else out.reshape(reduced_shape(x.shape, axis))
 
 

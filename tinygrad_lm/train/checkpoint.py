@@ -68,6 +68,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         # The library writes the memory behind an array, whatever its strides say: what is not contiguous is copied.
         arrays = {name: np.asarray(a, order="C") for name, a in checkpoint.arrays.items()}
         save_file(arrays, temporary, metadata={KEY: json.dumps(state)})
+        os.chmod(temporary, path.parent.stat().st_mode & 0o666)  # as the folder: the library lets only the owner read
         synchronize(temporary)
         os.replace(temporary, path)
         synchronize(path.parent)

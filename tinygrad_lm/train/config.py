@@ -21,7 +21,8 @@ __all__ = ["PRESETS", "TrainConfig", "config_from_toml", "config_to_toml", "reso
 
 
 def option(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help text and what it may be: ``low`` and ``high`` (inclusive), ``below`` or ``choices``."""
+    """A field with its help text, what it may be (``low`` and ``high`` inclusive, ``below``, ``choices``), and the word
+    for its value in a command's help (``metavar``)."""
     metadata = {"help": help, **limits}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
@@ -38,7 +39,7 @@ class TrainConfig:
     vocab: int = option(512, "tokens that bpe learns (char and byte need no number)", low=256, high=1_000_000)
 
     # the model
-    layers: int = option(4, "transformer blocks", low=1)
+    layers: int = option(2, "transformer blocks", low=1)
     heads: int = option(4, "attention heads; must divide the width", low=1)
     width: int = option(128, "features per token", low=1)
     context: int = option(64, "tokens the model sees at once", low=1)
@@ -46,10 +47,10 @@ class TrainConfig:
     bias: bool = option(False, "biases in linear layers and layer norms")
 
     # the steps
-    steps: int = option(500, "optimizer steps", low=0)
+    steps: int = option(1000, "optimizer steps", low=0)
     batch: int = option(12, "windows of text per micro-batch", low=1)
     accumulate: int = option(1, "micro-batches whose mean gradient makes one step", low=1)
-    learning_rate: float = option(2e-3, "highest learning rate", low=0.0)
+    learning_rate: float = option(4e-3, "highest learning rate", low=0.0)
     decay_to: float = option(0.1, "share of it that is left at the end of the schedule", low=0.0, high=1.0)
     schedule: str = option(
         "cosine",
@@ -67,14 +68,14 @@ class TrainConfig:
     eval_every: int = option(250, "steps between validations and samples; 0: only at the end", low=0)
     save_every: int = option(100, "steps between checkpoints; 0: only at the start and the end", low=0)
     sample_tokens: int = option(300, "tokens in each sample; 0: no samples", low=0)
-    out: str = option("", "run folder; default: a new one under runs/")
+    out: str = option("", "run folder; default: a new one under runs/", metavar="DIR")
 
     # how it is computed
     seed: int = option(0, "decides weights, batches, dropout and samples", low=0, high=2**64 - 1)
     dtype: str = option("float32", "of weights and activations", choices=("float32", "float64"))
     device: str = option("cpu", "where arrays live", choices=("cpu", "cuda"))
     kernels: str = option("auto", "which kernels compute", choices=("auto", "reference", "native", "emulated", "cuda"))
-    init_from: str = option("", "run folder whose weights and tokenizer to begin with (fine-tuning)")
+    init_from: str = option("", "run whose weights and tokenizer to begin with (fine-tuning)", metavar="DIR")
 
     def check(self) -> TrainConfig:
         """Returns itself, or raises UserError naming the first value that cannot be."""
@@ -104,15 +105,15 @@ SHAPE = ("tokenizer", "layers", "heads", "width", "context", "bias")
 
 # A resumed run may change these; none of them alters what a step computes. (The text may lie elsewhere, but must be
 # the same text; more steps than before leave the schedule where it was.)
-MAY_CHANGE = ("data", "steps", "eval_every", "save_every", "sample_tokens", "out")
+MAY_CHANGE = ("data", "steps", "eval_every", "save_every", "sample_tokens")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # A first look in a minute or two on two cores.
     "quick": {},
     # Proves that everything works, in seconds; learns spelling at best.
     "smoke": dict(
-        layers=2, heads=2, width=32, context=32, batch=8, steps=100, warmup=10, eval_every=50, save_every=50,
-        sample_tokens=100,
+        layers=1, heads=2, width=32, context=32, batch=8, steps=200, learning_rate=1e-2, warmup=10, eval_every=100,
+        save_every=50, sample_tokens=200,
     ),
     # nanoGPT's settings for a CPU: comparable with its published losses.
     "nanogpt-cpu": dict(

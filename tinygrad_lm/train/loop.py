@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_lm.backend import Generator, Unavailable, kernels_in_use, use_kernels
+from tinygrad_lm.backend import Generator, kernels_in_use, use_kernels
 from tinygrad_lm.data import TOKENIZERS, Corpus, UserError, read_corpus, split_text, tokenizer_from_state
 from tinygrad_lm.models import generate
 from tinygrad_lm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
@@ -149,14 +149,13 @@ def resumed_config(checkpoint: Checkpoint, changes: Mapping[str, Any], path: str
 @contextmanager
 def computing(config: TrainConfig) -> Iterator[TrainConfig]:
     """Within the block the configuration's kernels compute. Yields it with the words that a resumed run will need:
-    which kernels ``auto`` stands for here, and the step at which the schedule ends."""
-    try:
-        chosen = nullcontext() if config.kernels == "auto" else use_kernels(config.kernels, config.device)
-        with chosen:
-            word = kernels_in_use(config.device)
-            yield dataclasses.replace(config, kernels=word, decay_steps=config.decay_steps or max(config.steps, 1))
-    except Unavailable as error:
-        raise UserError(f"{config.device} with {config.kernels} kernels: {error}", exit_code=1) from None
+    which kernels ``auto`` stands for here, and the step at which the schedule ends.
+
+    Raises Unavailable, with the reason, where the device or the kernels cannot be used.
+    """
+    with nullcontext() if config.kernels == "auto" else use_kernels(config.kernels, config.device):
+        word = kernels_in_use(config.device)
+        yield dataclasses.replace(config, kernels=word, decay_steps=config.decay_steps or max(config.steps, 1))
 
 
 def run(trainer: Trainer, folder: RunFolder, progress: Progress) -> Result:
@@ -165,8 +164,8 @@ def run(trainer: Trainer, folder: RunFolder, progress: Progress) -> Result:
     saved = trainer.step
     try:
         write_atomically(folder.config, config_to_toml(config))
-        announce(trainer, folder, progress)
         with Metrics(folder.metrics, trainer.step) as metrics, stop_on_signals() as request:
+            announce(trainer, folder, progress)
             progress.start(trainer.step, config.steps)
             try:
                 while trainer.step < config.steps and request.signal is None:
@@ -185,12 +184,14 @@ def run(trainer: Trainer, folder: RunFolder, progress: Progress) -> Result:
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:
-        raise UserError(f"{error}; {folder.path} keeps the checkpoint of step {saved}", exit_code=1) from None
+        what = f"{error.filename or folder.path}: {error.strerror}" if isinstance(error, OSError) else error
+        raise UserError(f"{what}; {folder.path} keeps the checkpoint of step {saved}", exit_code=1) from None
     return conclude(config, trainer.step, folder, progress, request.signal)
 
 
 def save(trainer: Trainer, folder: RunFolder, metrics: Metrics) -> int:
-    """Makes this step the one that a resumed run begins with, and returns it."""
+    """Makes this step the one that a resumed run begins with, and returns it; unless its weights are no good."""
+    trainer.check()
     metrics.synchronize()
     save_checkpoint(folder.checkpoint, trainer.state())
     return trainer.step
@@ -223,10 +224,11 @@ def announce(trainer: Trainer, folder: RunFolder, progress: Progress) -> None:
 
 
 def write_sample(trainer: Trainer, folder: RunFolder) -> None:
-    """A text from the model as it is now, in samples/. Its random numbers depend on the seed and the step alone."""
+    """A text from the model as it is now, in samples/. Its random numbers depend on the seed and the step alone, so the
+    next steps do not depend on whether there was a sample."""
     config = trainer.config
     if config.sample_tokens:
-        prompt = trainer.val_tokens[:1]
+        prompt = trainer.tokenizer.encode(trainer.tokenizer.opening)
         generator = Generator(config.seed).spawn(f"sample {trainer.step}")
         ids = generate(trainer.model, prompt, config.sample_tokens, temperature=0.8, generator=generator)
         text = trainer.tokenizer.decode([*prompt, *ids])

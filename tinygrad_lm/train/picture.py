@@ -44,11 +44,12 @@ def draw_losses(rows: Sequence[dict[str, Any]], path: Path, title: str) -> str:
             axes.annotate(
                 f"{last['val_loss']:.3f}",
                 (last["step"], last["val_loss"]),
-                xytext=(-4, 8),
+                xytext=(0, -14),
                 textcoords="offset points",
                 ha="right",
             )
         axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
+        axes.margins(y=0.1)  # room for the number
         axes.grid(alpha=0.25)
         axes.legend()
         figure.savefig(path, dpi=120)

@@ -135,8 +135,19 @@ class Trainer:
         return seconds * self.config.accumulate
 
     def validate(self) -> float:
-        """The loss over the whole validation split."""
-        return evaluate(self.model, self.val_tokens, self.config.context, self.config.device)
+        """The loss over the whole validation split. Raises UserError (exit code 1) if it is not a number."""
+        return self.loss_on(self.val_tokens)
+
+    def check(self) -> None:
+        """Raises UserError (exit code 1) if the weights give no finite loss: they must not replace good ones."""
+        self.loss_on(self.val_tokens[: self.config.context + 1])
+
+    def loss_on(self, tokens: np.ndarray) -> float:
+        with np.errstate(all="ignore"):
+            loss = evaluate(self.model, tokens, self.config.context, self.config.device)
+        if not math.isfinite(loss):
+            raise UserError(f"step {self.step}: the validation loss is {loss}", exit_code=1)
+        return loss
 
     def state(self) -> Checkpoint:
         """Everything the next step depends on. On a CPU the arrays are the model's own, not copies: save at once."""

@@ -1,0 +1,250 @@
+"""@op: what a user may declare, what is checked when it is declared, and what is loud when it is missing."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinygrad_lm as tg
+from tinygrad_lm import OPS, NotDifferentiable, Tensor, op
+from tinygrad_lm.testing import GradcheckError, gradcheck, gradgradcheck
+
+RNG = np.random.default_rng(6)
+X, Y = RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3))
+
+
+def leaf(a):
+    return Tensor(np.array(a), requires_grad=True)
+
+
+def test_an_operation_of_ones_own_to_every_order():
+    @op
+    def cube(xp, x):
+        """x^3."""
+        return x**3
+
+    @cube.vjp("x")
+    def _(g, x):
+        return 3.0 * g * x * x
+
+    assert OPS["cube"] is cube.op and cube.__doc__ == "x^3."
+    assert type(cube(X)) is np.ndarray
+    third = tg.grad(tg.grad(tg.grad(cube)))
+    np.testing.assert_allclose(third(np.array(2.0)), 6.0)
+    assert gradcheck(cube, X) and gradgradcheck(cube, X)
+    assert cube(leaf(X)).node.op is cube.op
+
+
+def test_a_wrong_rule_is_found():
+    @op
+    def cube(xp, x):
+        return x**3
+
+    cube.vjp("x")(lambda g, x: 2.0 * g * x * x)
+    with pytest.raises(GradcheckError, match=r"input 0 at index \(0, 0\): analytic"):
+        gradcheck(cube, X)
+
+
+def test_auxiliary_results_keywords_shapes_needs_and_a_joint_rule():
+    asked = []
+
+    @op(aux="total")
+    def share(xp, a, b, *, power=2):
+        total = xp.sum(b**power)
+        return a / total, total
+
+    @share.vjp("a", "b")
+    def _(g, a, b, total, b_shape, needs, *, power):
+        asked.append((needs, np.ndim(total if not isinstance(total, Tensor) else total.data), b_shape))
+        da = g / total if needs[0] else None
+        db = -power * b ** (power - 1) * ((g * a).sum() / (total * total)) if needs[1] else None
+        return da, db
+
+    def whole(a, b):
+        return share(a, b, power=3)
+
+    assert gradcheck(whole, [X, np.abs(Y) + 1])
+    share(leaf(X), Y + 5).sum().backward()
+    share(X, leaf(Y + 5)).sum().backward()
+    assert asked[0][0] == (True, True) and asked[-2:] == [((True, False), 0, (2, 3)), ((False, True), 0, (2, 3))]
+    out, total = share.with_aux(leaf(X), Y)
+    assert out.requires_grad and type(total) is np.float64 and total == (Y**2).sum()
+    out, total = share.with_aux(X, Y, power=4)
+    assert type(out) is np.ndarray and total == (Y**4).sum()
+    assert set(share(leaf(X), Y + 5).node.kept()) == {"a", "b", "total", "b_shape", "power"}
+
+
+def test_a_cache_is_constant_and_composed_gives_the_total_derivative():
+
+    @op(aux="size")
+    def unit(xp, x):
+        size = xp.sqrt(xp.sum(x * x))
+        return x / size, size
+
+    @op
+    def unit_grad(xp, dy, x, size):
+        y = x / size
+        return (dy - y * (dy * y).sum()) / size
+
+    unit.vjp("x")(lambda g, x, size: unit_grad(g, x, size))
+    unit_grad.constant("size")
+
+    @unit_grad.composed
+    def _(dy, x):
+        size = (x * x).sum() ** 0.5
+        y = x / size
+        return (dy - y * (dy * y).sum()) / size
+
+    assert gradcheck(unit, X) and gradgradcheck(unit, X)
+
+
+def test_several_inputs_and_outputs():
+    @op
+    def polar(xp, x, y):
+        return xp.sqrt(x * x + y * y), xp.arctan2(y, x), xp.sign(x).astype(int)
+
+    @polar.vjp("x", "y")
+    def _(g, x, y, out):
+        gr, ga, _ = g
+        r = out[0]
+        return gr * x / r - ga * y / (r * r), gr * y / r + ga * x / (r * r)
+
+    assert gradcheck(polar, [X, Y]) and gradgradcheck(polar, [X, Y], atol=1e-5)
+    r, angle, sign = polar(leaf(X), leaf(Y))
+    assert r.requires_grad and angle.requires_grad and not sign.requires_grad
+
+    def both(x):  # an output and gradients that were made of it, in one loss
+        r, angle, _ = polar(x, Y)
+        return r * tg.grad(lambda x: (polar(x, Y)[0] ** 2 * angle).sum(), create_graph=True)(x) + r
+
+    assert gradcheck(both, X) and gradgradcheck(both, X, atol=1e-5)
+    x, y = leaf(X), leaf(Y)
+    r, angle, _ = polar(x, y)
+    (r * angle).sum().backward(create_graph=True)
+    gx, x.grad, y.grad = x.grad, None, None
+    (gx * gx + r * angle).sum().backward()  # r and angle get gradients from here, and again through gx
+    once = tg.grad(lambda x: (lambda r, a: (r * a).sum())(*polar(x, Y)[:2]))
+    expected = tg.grad(lambda x: (once(x) ** 2).sum() + (polar(x, Y)[0] * polar(x, Y)[1]).sum())(X)
+    np.testing.assert_allclose(x.grad.data, expected)
+    x = leaf(X)
+    polar(x, Y)[1].sum().backward()
+    np.testing.assert_allclose(x.grad.data, -Y / (X * X + Y * Y))
+
+
+def test_optional_inputs():
+    @op
+    def affine(xp, x, scale, shift=None):
+        return x * scale if shift is None else x * scale + shift
+
+    affine.vjp("x")(lambda g, scale: g * scale)
+    affine.vjp("scale")(lambda g, x: g * x)
+    affine.vjp("shift")(lambda g: g)
+    assert gradcheck(affine, [X, Y]) and gradcheck(affine, [X, Y[0], Y[:, :1]])
+    assert gradcheck(lambda x, s, b: affine(x, s, shift=b), [X, Y, Y])
+
+
+def test_an_undeclared_derivative_is_loud_when_a_gradient_reaches_it():
+    @op
+    def floor(xp, x, y):
+        return xp.floor(x) + y
+
+    floor.vjp("y")(lambda g: g)
+    x, y = leaf(X), leaf(Y)
+    floor(X, y).sum().backward()
+    z = floor(x, y)
+    with pytest.raises(NotDifferentiable, match="floor has no derivative with respect to x: write one with @floor.vjp"):
+        z.sum().backward()
+    assert isinstance(NotDifferentiable("x"), TypeError)
+    floor.constant("x")  # declared afterwards: it counts from the next call on
+    assert not floor(x, Y).requires_grad
+    floor(x, y).sum().backward()
+    assert x.grad is None
+    np.testing.assert_array_equal(y.grad.data, np.full((2, 3), 2.0))
+
+
+def test_a_rule_declared_later_replaces_what_was_planned():
+    @op
+    def twice(xp, x):
+        return x * 2
+
+    x = leaf(X)
+    twice.vjp("x")(lambda g: g)
+    twice(x).sum().backward()
+    twice.vjp("x")(lambda g: 2.0 * g)
+    x.grad = None
+    twice(x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.full((2, 3), 2.0))
+
+
+@pytest.mark.parametrize("word", ["g", "out", "needs"])
+def test_words_of_the_rules_are_reserved(word):
+    scope = {}
+    exec(f"def clash(xp, {word}): return {word}\ndef keyword(xp, x, *, {word}=1): return x", scope)
+    for forward in (scope["clash"], scope["keyword"]):
+        with pytest.raises(TypeError, match=f"{word} is a word of the rules, call it otherwise"):
+            op(forward)
+    with pytest.raises(TypeError, match="is a word of the rules"):
+        op(aux=word)(lambda xp, x: (x, x))
+
+
+def test_unknown_words_are_refused_and_the_known_ones_listed():
+    @op(aux="mean")
+    def norm(xp, x, *, axis=-1):
+        return x, x
+
+    for rule in (lambda g, y: g, lambda g, x, mean_shape: g, lambda x, g: g, lambda g, size: g):
+        with pytest.raises(TypeError, match="g comes first, and there are: axis, mean, needs, out, x, x_shape"):
+            norm.vjp("x")(rule)
+    with pytest.raises(TypeError, match=r"rule of norm for \(y\)"):
+        norm.vjp("y")(lambda g: g)
+    with pytest.raises(TypeError, match="rule of norm"):
+        norm.vjp()(lambda g: g)
+
+
+def test_a_variadic_operation_has_no_other_inputs():
+    with pytest.raises(TypeError, match=r"\*xs must be the only array input"):
+
+        @op
+        def both(xp, a, *xs):
+            return a
+
+
+def test_a_variadic_operation_with_needs():
+    @op
+    def total(xp, *xs, scale=1.0):
+        return sum(xs) * scale
+
+    @total.vjp("xs")
+    def _(g, needs, *, scale):
+        return [g * scale if n else None for n in needs]
+
+    a, b = leaf(X), leaf(Y)
+    total([a, 2.0, Y, b], scale=3.0).sum().backward()
+    np.testing.assert_array_equal(a.grad.data, np.full((2, 3), 3.0))
+    np.testing.assert_array_equal(b.grad.data, np.full((2, 3), 3.0))
+
+
+def test_the_public_function_is_a_real_one():
+    signature = inspect.signature(tg.layer_norm)
+    assert list(signature.parameters) == ["x", "weight", "bias", "eps"]
+    assert signature.parameters["eps"].default == 1e-5
+    assert tg.layer_norm.__name__ == "layer_norm" and tg.layer_norm.__module__ == "tinygrad_lm.ops.normalize"
+    assert repr(tg.layer_norm.op) == "<op layer_norm(x, weight, bias, eps)>"
+    tg.layer_norm(X)
+    assert "def layer_norm(x, weight=None, bias=None, eps=eps_default)" in tg.layer_norm.op.text
+    np.testing.assert_array_equal(tg.layer_norm(x=X, eps=0.1), tg.layer_norm(X, None, None, 0.1))
+    plan = tg.exp(leaf(X)).node.plan
+    assert "def pull(g, saved)" in plan.text and "def record(" in plan.text
+    for wrong in (lambda: tg.exp(), lambda: tg.exp(X, X), lambda: tg.sum(X, axes=1)):
+        with pytest.raises(TypeError, match="argument"):
+            wrong()
+
+
+def test_rules_run_only_for_the_inputs_that_need_them():
+    base = leaf([-2.0])
+    with np.errstate(all="raise"):
+        (base**3.0).sum().backward()
+        tg.pow(base, np.array([3.0])).sum().backward()  # the logarithm of -2 would raise
+    np.testing.assert_array_equal(base.grad.data, [24.0])
