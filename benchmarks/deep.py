@@ -27,8 +27,8 @@ def stages(data: Path) -> dict[str, list[str]]:
             *("-m", "pytest", "-q", "-n", "2", "--hypothesis-profile=tglm-intense", "-p", "no:cacheprovider"),
             *("tests/core", "tests/ops"),
         ],
-        "200 kills": ["benchmarks/kill_resume.py", "--kills", "200"],
-        "learning": ["benchmarks/learning.py", str(data)],
+        "200 kills": ["benchmarks/kill_resume.py", "--json", "benchmarks/results/kill_resume.json"],
+        "learning": ["benchmarks/learning.py", str(data), "--json", "benchmarks/results/learning.json"],
     }
 
 

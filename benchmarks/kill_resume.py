@@ -7,7 +7,7 @@ streams, loader), and so must its metrics but for the speed, and its samples; th
 are spent.
 
     python benchmarks/kill_resume.py                  # 200 kills, a few minutes
-    python benchmarks/kill_resume.py --kills 4 --json
+    python benchmarks/kill_resume.py --kills 4 --json FILE
 
 Exit code 1 if any run ends with other bits, or fails.
 """
@@ -25,6 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from tinygrad_lm import bench
 
 TEXT = "".join(f"{n} times {n + 3} is {n * (n + 3)}, and {n} squared is {n * n}.\n" for n in range(200))
 OPTIONS = """
@@ -146,20 +148,18 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--steps", type=int, default=60, help="length of a run (60)")
     parser.add_argument("--seed", type=int, default=0, help="decides the times of the kills (0)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", metavar="FILE", help="write figures, counts and environment there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = kill_and_resume(Path(folder), arguments.kills, arguments.steps, arguments.seed, not arguments.json)
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print(
-            "{kills} kills: {before_the_first_checkpoint} before the first checkpoint, {at_step_0} at step 0, {later} "
-            "later; {while_starting} before a new step, {while_saving} while a checkpoint was being written. "
-            "{runs} runs of {steps} steps, {seconds} s".format(**result)
-        )
-        print("the last bits of all runs are equal" if not result["wrong"] else "\n".join(result["wrong"]))
-    return 1 if result["wrong"] else 0
+        result = kill_and_resume(Path(folder), arguments.kills, arguments.steps, arguments.seed)
+    print(
+        "{kills} kills: {before_the_first_checkpoint} before the first checkpoint, {at_step_0} at step 0, {later} "
+        "later; {while_starting} before a new step, {while_saving} while a checkpoint was being written. "
+        "{runs} runs of {steps} steps, {seconds} s".format(**result)
+    )
+    print("the last bits of all runs are equal" if not result["wrong"] else "\n".join(result["wrong"]))
+    name = f"runs with other last bits, after {arguments.kills} kills"
+    return bench.report([bench.Figure(name, len(result["wrong"]), 0)], json_file=arguments.json, **result)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Write the table of figures in README.md from the committed results, so that nobody types one.
 
-    python benchmarks/readme_table.py            # write it
-    python benchmarks/readme_table.py --check    # exit code 1 if README.md says something else
+python benchmarks/readme_table.py            # write it
+python benchmarks/readme_table.py --check    # exit code 1 if README.md says something else
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ class SGD(Optimizer):
         g = g + weight_decay * p
         momentum_buffer = momentum * momentum_buffer + g               (from zeros)
         p = p - lr * momentum_buffer                                   (Nesterov: g + momentum * momentum_buffer)
+
+    Without momentum the buffer is g itself.
     """
 
     def __init__(
