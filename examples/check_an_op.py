@@ -4,9 +4,9 @@ python examples/check_an_op.py
 """
 
 import numpy as np
-from tinygrad_lm.testing import GradcheckError, gradcheck, gradgradcheck
 
 import tinygrad_lm as tg
+from tinygrad_lm.testing import GradcheckError, gradcheck, gradgradcheck
 
 
 @tg.op

@@ -66,6 +66,22 @@ def test_the_function_runs_once_more_and_only_once():
         assert not checkpoint(f, x).requires_grad
 
 
+def test_memory_of_the_second_run_falls_while_the_gradient_passes():
+    alive, seen = [], []
+
+    def f(x):
+        alive.clear()
+        for _ in range(6):
+            x = tg.exp(x * 0.1)
+            alive.append(weakref.ref(x.data))
+        return x
+
+    y = checkpoint(f, Tensor(X, requires_grad=True)).sum()
+    with tg.watch(lambda node, g, grads: seen.append(sum(a() is not None for a in alive))):
+        y.backward()
+    assert max(seen) >= 5 and seen[-1] <= 1
+
+
 def test_what_is_closed_over_gets_its_gradient():
     w = Tensor(W, requires_grad=True)
     checkpoint(lambda x: tg.tanh(x @ w), Tensor(X)).sum().backward()

@@ -219,7 +219,6 @@ class Tensor:
             raise RuntimeError("only leaves can be copied deeply; detach() this tensor first")
         new = object.__new__(type(self))
         new.data, new.node = self.data.copy(), None
-        memo[id(self)] = new
         return new.requires_grad_() if self.requires_grad else new
 
     def __repr__(self) -> str:
