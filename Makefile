@@ -58,6 +58,8 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/tape.py --json benchmarks/results/tape.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/train_step.py --json benchmarks/results/train_step.json
+	$(BIN)/python benchmarks/train_step.py --profile --json benchmarks/results/train_step_profile.json
+	$(BIN)/python benchmarks/readme_table.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,8 @@
 """What the documents say of the tree is so: links lead somewhere, and line counts are those of today."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,11 @@ def test_the_python_in_the_readme_runs(capsys):
     assert float(loss) < 0.01, "the example is meant to learn"
     assert second.startswith("0.")
     names["tg"].OPS.pop("cube")
+
+
+def test_the_table_of_figures_is_that_of_the_committed_results():
+    script = ROOT / "benchmarks/readme_table.py"
+    assert subprocess.run([sys.executable, str(script), "--check"]).returncode == 0, f"run python {script.name}"
 
 
 def test_contributing_is_short():

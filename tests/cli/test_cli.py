@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_lm.backend import CPU
 from tinygrad_lm.cli import main
 
 TEXT = "".join(f"{n} and {n + 1} make {2 * n + 1}.\n" for n in range(60))
@@ -325,3 +326,15 @@ def test_lines_where_there_is_no_terminal_and_a_bar_where_there_is(text: str, tm
     process.stderr.close()
     assert process.wait(timeout=30) == 0
     assert "━".encode() in shown and b"tokens/s" in shown and out.encode() in shown
+
+
+def test_kernels_that_do_not_exist_here(
+    run: Path, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "unknown kernels 'cuda' for device 'cpu': expected one of reference, native, emulated"
+    assert complaint(capsys, 2, "sample", str(run), "--kernels", "cuda") == why
+    monkeypatch.setattr(CPU, "kernels", None)  # as at the start of a process
+    monkeypatch.setenv("TINYGRAD_LM_KERNELS", "natvie")
+    why = "TINYGRAD_LM_KERNELS='natvie': expected one of reference, native, emulated"
+    for argv in (["train", "--data", text, *TINY], ["sample", str(run)], ["eval", str(run)]):
+        assert complaint(capsys, 2, *argv) == why

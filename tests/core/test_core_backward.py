@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -396,3 +398,34 @@ def test_a_rule_that_returns_a_wrong_shape_or_number_of_gradients_is_caught():
     pair.vjp("xs")(lambda g: (g,))
     with pytest.raises(ValueError, match="returned 1 gradients for 2 inputs"):
         pair([tracked(3), tracked(3)]).sum().backward()
+
+
+def test_a_hook_dies_with_its_tensor():
+    def hooked():
+        x = Tensor([1.0], requires_grad=True)
+        x.register_hook(lambda g: x.data * g)
+        return weakref.ref(x.node)
+
+    node = hooked()
+    gc.collect()
+    assert node() is None
+
+
+def test_what_a_hook_returns_is_an_array_of_the_tensors_dtype():
+    x = Tensor(1.0, requires_grad=True)
+    x.register_hook(lambda g: g.astype(np.float64))
+    (x * 2).backward()
+    assert x.grad.dtype == np.float32
+    x.register_hook(lambda g: 3.0)
+    with pytest.raises(ValueError, match="a hook of .* returned a gradient of type float"):
+        (x * 2).backward()
+
+
+def test_kept_gradients_add_up_as_those_of_leaves_do():
+    x = Tensor([1.0], requires_grad=True)
+    y = x * 2
+    with tg.keep_grads():
+        z = y.sum()
+        z.backward(retain_graph=True)
+        z.backward()
+    assert (x.grad.item(), y.grad.item()) == (4.0, 2.0)

@@ -96,7 +96,7 @@ def test_random_numbers_are_drawn_again_the_same():
         return tg.dropout(y * y, rate=0.5, key=own.key())
 
     x = Tensor(X, requires_grad=True)
-    y = checkpoint(f, x, generators=[own])
+    y = checkpoint(f, x)
     tg.default_generator().uniform((3,))
     states = tg.default_generator().state(), own.state()
     y.backward(np.ones(X.shape))
@@ -238,3 +238,12 @@ def test_a_function_that_does_more_when_run_again_is_caught():
     y = checkpoint(f, x).sum()
     with pytest.raises(RuntimeError, match="made 1 nodes at first and 2 others when it was run again; it must be"):
         y.backward()
+
+
+def test_a_region_is_let_go_as_it_passes():
+    x = Tensor(X, requires_grad=True)
+    held = weakref.ref(x)
+    loss = checkpoint(lambda x: (x * x).sum(), x)
+    loss.backward()
+    del x
+    assert held() is None and loss.item() == (X * X).sum()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_lm as tg
-from tinygrad_lm import Tensor
+from tinygrad_lm import Tensor, op
 
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(3, 4))
@@ -232,6 +232,12 @@ def test_errors_say_what_where_and_why(call, kind, words):
     assert "gufunc" not in message and "signature" not in message
 
 
+@pytest.mark.parametrize("call", [lambda x: tg.matmul(x, [[1.0]]), lambda x: tg.layer_norm(x, [1.0])])
+def test_what_is_no_array_is_not_taken_for_a_wrong_shape(call):
+    with pytest.raises(TypeError, match="expected arrays, Tensors or numbers, got list"):
+        call(np.ones((1, 1)))
+
+
 def test_an_error_names_this_very_line():
     with pytest.raises(ValueError) as caught:
         leaf(X) + np.ones(3)
@@ -261,3 +267,19 @@ def test_what_is_not_about_the_arguments_passes_with_a_note():
     with tg.use_kernels({"exp": exhausted}), pytest.raises(MemoryError) as caught:
         tg.exp(X)
     assert any("in exp(x: float64 (3, 4)), called at" in note for note in caught.value.__notes__)
+
+
+def test_an_error_in_a_users_own_forward_says_where_it_was_raised():
+    @op
+    def picky(xp, x):
+        if x.ndim:
+            raise ValueError("no axes, please")
+        return x
+
+    here = picky.op.forward.__code__.co_firstlineno + 3
+    with pytest.raises(ValueError, match="no axes, please") as caught:
+        picky(Tensor([1.0]))
+    assert caught.value.__notes__ == [f"raised at {__file__}:{here}"]
+    with pytest.raises(IndexError) as caught:
+        tg.sum(np.ones(2), axis=3)
+    assert not hasattr(caught.value, "__notes__")

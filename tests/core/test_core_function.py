@@ -179,3 +179,22 @@ def test_a_function_that_returns_its_input_or_an_array_or_an_integer():
     assert same is not x and same.node is not x.node and not where.requires_grad
     (same + double).sum().backward()
     np.testing.assert_array_equal(x.grad.data, np.full((2, 3), 3.0))
+
+
+def test_a_second_derivative_through_what_was_computed_in_forward_is_refused():
+    class Cube(tg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            square = x * x
+            ctx.save_for_backward(square)
+            return square * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (square,) = ctx.saved_tensors
+            return 3.0 * square * g
+
+    first = tg.grad(Cube.apply)
+    assert first(np.array(2.0)) == 12.0
+    with pytest.raises(tg.NotDifferentiable, match="Cube saved what is neither an input nor an output"):
+        tg.grad(first)(np.array(2.0))

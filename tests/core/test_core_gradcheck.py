@@ -92,3 +92,8 @@ def test_the_seed_chooses_the_cotangents():
         gradcheck(lambda x: f(x) * 1.0, X, seed=2)
     np.testing.assert_array_equal(seen[0], seen[1])
     assert (seen[0] != seen[2]).all() and (np.abs(seen[0] - 1) > 1e-9).all()
+
+
+def test_a_function_without_a_floating_result_is_no_success():
+    with pytest.raises(ValueError, match="nothing to check: the function returned no floating"):
+        gradcheck(tg.argmax, np.array([1.0, 2.0]))

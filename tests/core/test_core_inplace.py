@@ -153,3 +153,15 @@ def test_shapes_that_do_not_fit():
         z[0] = np.ones(3)
     with pytest.raises(IndexError, match="setitem"):
         z[7] = 1.0
+
+
+def test_integers_do_not_take_what_has_a_gradient():
+    x = Tensor([1, 2, 3])
+    with pytest.raises(TypeError, match="int64 cannot carry the gradient of what is assigned"):
+        x[0] = Tensor(2.5, requires_grad=True)
+
+
+def test_a_repeated_index_may_be_a_tuple():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    x[(0, 0),].sum().backward()
+    assert x.grad.tolist() == [2.0, 0.0]

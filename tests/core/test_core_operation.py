@@ -51,11 +51,11 @@ def test_auxiliary_results_keywords_shapes_needs_and_a_joint_rule():
     asked = []
 
     @op(aux="total")
-    def share(xp, a, b, *, power=2):
+    def portion(xp, a, b, *, power=2):
         total = xp.sum(b**power)
         return a / total, total
 
-    @share.vjp("a", "b")
+    @portion.vjp("a", "b")
     def _(g, a, b, total, b_shape, needs, *, power):
         asked.append((needs, np.ndim(total if not isinstance(total, Tensor) else total.data), b_shape))
         da = g / total if needs[0] else None
@@ -63,17 +63,17 @@ def test_auxiliary_results_keywords_shapes_needs_and_a_joint_rule():
         return da, db
 
     def whole(a, b):
-        return share(a, b, power=3)
+        return portion(a, b, power=3)
 
     assert gradcheck(whole, [X, np.abs(Y) + 1])
-    share(leaf(X), Y + 5).sum().backward()
-    share(X, leaf(Y + 5)).sum().backward()
+    portion(leaf(X), Y + 5).sum().backward()
+    portion(X, leaf(Y + 5)).sum().backward()
     assert asked[0][0] == (True, True) and asked[-2:] == [((True, False), 0, (2, 3)), ((False, True), 0, (2, 3))]
-    out, total = share.with_aux(leaf(X), Y)
+    out, total = portion.with_aux(leaf(X), Y)
     assert out.requires_grad and type(total) is np.float64 and total == (Y**2).sum()
-    out, total = share.with_aux(X, Y, power=4)
+    out, total = portion.with_aux(X, Y, power=4)
     assert type(out) is np.ndarray and total == (Y**4).sum()
-    assert set(share(leaf(X), Y + 5).node.kept()) == {"a", "b", "total", "b_shape", "power"}
+    assert set(portion(leaf(X), Y + 5).node.kept()) == {"a", "b", "total", "b_shape", "power"}
 
 
 def test_a_cache_is_constant_and_composed_gives_the_total_derivative():
@@ -186,7 +186,7 @@ def test_words_of_the_rules_are_reserved(word):
         with pytest.raises(TypeError, match=f"{word} is a word of the rules, call it otherwise"):
             op(forward)
     with pytest.raises(TypeError, match="is a word of the rules"):
-        op(aux=word)(lambda xp, x: (x, x))
+        op(aux=word, name="clash")(lambda xp, x: (x, x))
 
 
 def test_unknown_words_are_refused_and_the_known_ones_listed():
@@ -248,3 +248,20 @@ def test_rules_run_only_for_the_inputs_that_need_them():
         (base**3.0).sum().backward()
         tg.pow(base, np.array([3.0])).sum().backward()  # the logarithm of -2 would raise
     np.testing.assert_array_equal(base.grad.data, [24.0])
+
+
+@pytest.mark.parametrize("word", ["pattern", "plan", "seen", "node", "compute", "type"])
+def test_names_of_the_written_out_code_are_refused(word):
+    scope = {}
+    exec(f"def keyword(xp, x, *, {word}=3.0): return x * {word}", scope)
+    with pytest.raises(TypeError, match=f"{word} is a name of the written-out code"):
+        op(scope["keyword"])
+
+
+def test_an_operation_needs_a_name_of_its_own():
+    with pytest.raises(TypeError, match="not '<lambda>': write it with def, or name="):
+        op(lambda xp, x: x * 2)
+    with pytest.raises(TypeError, match="there is an operation softmax already"):
+        op(name="softmax")(lambda xp, x, *, axis=-1: x * 2)  # the native softmax would have run in its place
+    assert tg.OPS["softmax"] is tg.softmax.op
+    assert op(name="twice")(lambda xp, x: x * 2)(3.0) == 6.0

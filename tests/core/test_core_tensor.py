@@ -117,3 +117,15 @@ def test_a_sum_of_python():
 @pytest.mark.parametrize("generator", [tg.Generator(3), tg.default_generator()])
 def test_generators_are_plain_state(generator):
     assert generator.state() == pickle.loads(pickle.dumps(generator.state()))
+
+
+def test_a_history_is_not_lost_by_wrapping_it_again():
+    x = Tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="requires a gradient already"):
+        Tensor(x * 2)
+    assert not Tensor(x.detach()).requires_grad
+
+
+def test_complex_numbers_carry_no_gradient():
+    with pytest.raises(TypeError, match="only floating tensors can require gradients, this one is complex128"):
+        Tensor(np.array([1j]), requires_grad=True)

@@ -279,3 +279,35 @@ def test_iterating_and_copying():
         iter(x[0, 0])
     plain = Tensor(X)
     assert plain.copy().data is not plain.data and not np.shares_memory(x.copy().data, x.data)
+
+
+def test_the_mixed_derivative_of_a_power_where_the_exponent_is_zero():
+    a, b = np.array([2.0, 0.5]), np.zeros(2)
+
+    def slope(which):
+        return lambda *ab: tg.grad(lambda *ab: tg.pow(*ab).sum(), which)(*ab).sum()
+
+    for first, second in ((0, 1), (1, 0)):  # d2/da db a^b = a^(b-1) (1 + b log a)
+        np.testing.assert_allclose(tg.grad(slope(first), second)(a, b), 1 / a)
+
+
+def test_an_axis_that_does_not_exist_is_refused():
+    x = np.ones((2, 3))
+    for call in (lambda: tg.take(x, np.array([0]), axis=2), lambda: tg.swapaxes(x, 0, 5)):
+        with pytest.raises(ValueError, match="is out of bounds for array of dimension 2"):
+            call()
+
+
+def test_masks_are_combined_by_operators():
+    x = Tensor([-1.0, 0.5, 2.0], requires_grad=True)
+    inside = (x > 0) & (x < 1)
+    assert inside.tolist() == [False, True, False] and (~inside | (x.data > 5)).tolist() == [True, False, True]
+    assert (np.array([True, True, False]) ^ inside).tolist() == [True, False, False]
+
+
+def test_bounds_that_are_learnt_get_the_gradient_of_what_they_cut_off():
+    def cut(x, low, high):
+        return tg.clip(x, low, high).sum()
+
+    got = tg.grad(cut, (0, 1, 2))(np.array([-2.0, -1.0, 0.5, 3.0, 4.0]), np.array(-1.5), np.array(1.0))
+    assert [g.tolist() for g in got] == [[0, 1, 1, 0, 0], 1, 2]

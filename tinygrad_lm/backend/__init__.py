@@ -1,6 +1,6 @@
 """Layer 1: how arrays are computed.  Array modules, kernel tables, random bits; everything that knows a device."""
 
-from tinygrad_lm.backend.philox import Generator, default_generator, dropout_mask, manual_seed
+from tinygrad_lm.backend.philox import Generator, default_generator, dropout_mask, manual_seed, noting_draws
 from tinygrad_lm.backend.record import (
     BACKENDS,
     BY_TYPE,
@@ -35,6 +35,7 @@ __all__ = [
     "kernels_in_use",
     "load_table",
     "manual_seed",
+    "noting_draws",
     "on_swap",
     "register_backend",
     "set_kernels",

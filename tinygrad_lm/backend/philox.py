@@ -25,6 +25,8 @@ import operator
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ __all__ = [
     "dropout_mask",
     "manual_seed",
     "normal",
+    "noting_draws",
     "philox4x32",
     "random_bits",
     "uniform",
@@ -312,6 +315,8 @@ class Generator:
     def key(self) -> Key:
         """The key of the next draw, (seed, stream); advances ``stream``.  What ``dropout`` takes."""
         with _advancing:
+            if (noted := _noted.get()) is not None:
+                noted.setdefault(self, self.state())
             stream = self.stream
             self.stream = (stream + 1) % 2**64
         return self.seed, stream
@@ -386,6 +391,22 @@ class Generator:
 
 
 _advancing = threading.Lock()
+_noted: ContextVar[dict[Generator, dict[str, int]] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting_draws() -> Iterator[dict[Generator, dict[str, int]]]:
+    """Within the block: the generators that were drawn from, each with the state it had before its first draw."""
+    outer, noted = _noted.get(), {}  # type: ignore[var-annotated]
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
+        if outer is not None:
+            outer.update(noted | outer)
+
+
 _default = Generator(0)
 
 

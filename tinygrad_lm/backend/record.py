@@ -91,6 +91,8 @@ def table_of(backend: Backend) -> Table:
     """The table in use.  Chosen at the first call: TINYGRAD_LM_KERNELS if set, else the best that loads."""
     if backend.kernels is None:
         forced = os.environ.get("TINYGRAD_LM_KERNELS")
+        if forced and forced not in (known := ("reference", *CPU.words)):
+            raise ValueError(f"TINYGRAD_LM_KERNELS={forced!r}: expected one of {', '.join(known)}")
         for word in (forced,) if forced and backend is CPU else backend.default:
             try:
                 backend.kernels, backend.word = load_table(word, backend), word
@@ -119,7 +121,7 @@ def set_kernels(kernels: str | Table, device: str = "cpu") -> None:
 
 @contextmanager
 def use_kernels(kernels: str | Table, device: str = "cpu") -> Iterator[None]:
-    """Within the block ops on this device use these kernels; afterwards those they used before.
+    """Within the block ops on this device use these kernels, in every thread; afterwards those they used before.
 
     >>> import numpy as np, tinygrad_lm as tg
     >>> def shouting_exp(xp, x):
@@ -159,8 +161,8 @@ def backend_of(*arrays: Any) -> Backend:
 
 
 def is_float(dtype: Any) -> bool:
-    """Whether gradients can flow through this dtype (float16 to float64, complex, and bfloat16, whose kind is 'V')."""
-    return dtype.kind in "fc" or dtype.name == "bfloat16"
+    """Whether gradients can flow through this dtype (float16 to float64, and bfloat16, whose kind is 'V')."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
 def widest_float(dtypes: Iterable[Any]) -> Any:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
-
-from tinygrad_lm.backend import use_kernels
 
 __all__ = ["add_computing", "add_json", "computing", "print_json"]
 
@@ -24,7 +22,9 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
 
 def computing(arguments: argparse.Namespace) -> AbstractContextManager[Any]:
     """Within the block the kernels that the command line names compute."""
-    return nullcontext() if arguments.kernels == "auto" else use_kernels(arguments.kernels, arguments.device)
+    from tinygrad_lm.train.trainer import kernels_for
+
+    return kernels_for(arguments.device, arguments.kernels)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from traceback import walk_tb
 from typing import Any
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -66,11 +67,23 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
         return error
     shapes = [None if a is None else getattr(a, "shape", ()) for a in arrays]
     diagnose = op.facts.get("diagnose")
-    if diagnose:
+    if diagnose and not isinstance(error, TypeError):
         why = diagnose(*shapes, **params)
     else:
         why = no_broadcast([s for s in shapes if s]) if "broadcast" in str(error) else None
     kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
-    return type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})(
+    said = type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})(
         f"{call}: {why or ' '.join(str(error).split())} [{user_line(2)}]"
     )
+    if inside := users_body(error):
+        said.add_note(f"raised at {inside}")
+    return said
+
+
+def users_body(error: Exception) -> str | None:
+    """'file:line' in the user's own forward or kernel, where the error came out of one."""
+    for frame, line in walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith((PACKAGE, "<op ")):
+            return None if frame.f_globals.get("__name__", "").startswith(("numpy.", "cupy.")) else f"{file}:{line}"
+    return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_lm import config
+from tinygrad_lm.backend import is_float
+from tinygrad_lm.core.errors import NotDifferentiable
 from tinygrad_lm.core.node import Node, pick
 from tinygrad_lm.core.plan import joined
 from tinygrad_lm.core.tensor import Tensor, raw
@@ -112,9 +114,16 @@ class FunctionPlan:
     def lift(self, node: Node, saved: tuple) -> tuple:
         """The saved arrays as Tensors of the graph: inputs with their nodes, outputs with a pick of this one."""
         assert node.parents is not None
-        lifted = []
+        lifted: list[Any] = []
         for array, link in zip(saved, self.links, strict=True):
-            if array is None or link is None:
+            if array is None:
+                lifted.append(None)
+            elif link is None:
+                if is_float(array.dtype):
+                    raise NotDifferentiable(
+                        f"{self.op.name} saved what is neither an input nor an output, so its second derivative is not "
+                        "known: save inputs and compute it again in backward; a constant goes into an attribute of ctx"
+                    )
                 lifted.append(array)
             elif link < len(self.tracked):
                 lifted.append(joined(array, node.parents[link]))

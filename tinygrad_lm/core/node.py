@@ -18,7 +18,7 @@ class Node:
     must be recorded. A leaf is a node without a plan; its gradient is added up in `grad`.
     """
 
-    __slots__ = ("plan", "parents", "saved", "shape", "dtype", "rank", "grad", "where", "__weakref__")
+    __slots__ = ("plan", "parents", "saved", "shape", "dtype", "rank", "grad", "hooks", "where", "__weakref__")
 
     plan: Any
     parents: tuple[Node | None, ...] | None  # None once freed
@@ -26,7 +26,8 @@ class Node:
     shape: tuple
     dtype: Any
     rank: int
-    grad: Any  # unset on most nodes: see `grad_of`
+    grad: Any  # unset on most nodes
+    hooks: list  # unset on most nodes: see `HOOKED` of the walk
     where: str  # the user's "file:line", noted in debug mode only
 
     def __init__(self, plan: Any, parents: tuple, saved: tuple, shape: tuple, dtype: Any):

@@ -34,12 +34,13 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Sequence
+from keyword import iskeyword
 from typing import Any
 
 from tinygrad_lm.backend import BY_TYPE, backend_of, on_swap, table_of, widest_float
 from tinygrad_lm.config import recording
 from tinygrad_lm.core.functional import pullback
-from tinygrad_lm.core.plan import Plan, boxed, caller, compiled
+from tinygrad_lm.core.plan import RESERVED, Plan, boxed, caller, compiled
 from tinygrad_lm.core.tensor import Tensor, raw
 
 OPS: dict[str, Op] = {}  # every operation by name: tests, docs and counters are driven by it
@@ -58,10 +59,18 @@ class Op:
         self.variadic = next((p.name for p in spec if p.kind is variadic), None)
         self.params = {p.name: p.default for p in spec if p.kind is keyword}
         self.aux = tuple(aux.split())
-        if clash := {"g", "out", "needs"} & {*self.inputs, *self.params, *self.aux}:
+        if not self.name.isidentifier() or iskeyword(self.name):
+            raise TypeError(f"an operation needs a name to call it by, not {self.name!r}: write it with def, or name=")
+        named = {*self.inputs, *self.params, *self.aux}
+        if clash := {"g", "out", "needs"} & named:
             raise TypeError(
                 f"{self.name}: {', '.join(clash)} is a word of the rules, call it otherwise (a gradient: dy)"
             )
+        if clash := named & RESERVED:
+            raise TypeError(f"{self.name}: {', '.join(clash)} is a name of the written-out code, call it otherwise")
+        before = OPS.get(self.name)
+        if before and is_ours(before.forward) and not is_ours(forward):  # its kernels would serve this one
+            raise TypeError(f"there is an operation {self.name} already; use another name, or give one with name=")
         if self.variadic and len(self.inputs) > 1:
             raise TypeError(f"{self.name}: *{self.variadic} must be the only array input")
         self.rules: dict[str, Rule | None] = {}
@@ -120,6 +129,7 @@ class Op:
     def _declare(self, rule: Rule) -> None:
         self.rules.update(dict.fromkeys(rule.inputs, rule))
         self.records.clear()
+        self.resolved.clear()
 
     # ------------------------------------------------------------------------------------------------ calling
 
@@ -207,6 +217,11 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join([*self.inputs, *self.params])})>"
+
+
+def is_ours(function: Callable) -> bool:
+    """Whether this package defines it."""
+    return (function.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
 
 
 def widened(arrays: Sequence[Any], at: Sequence[int]) -> list:

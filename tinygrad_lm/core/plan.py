@@ -25,6 +25,11 @@ from tinygrad_lm.core.tensor import Tensor
 
 EMPTY = inspect.Parameter.empty
 OUT = "out"  # a link: this word is the node's own output
+RESERVED = frozenset(  # names that the texts below use, and so not those of an operation's inputs and keywords
+    "Node Tensor any boxed compute error explain frozenset isinstance map missing ndarray new next_rank node op "
+    "pattern plan record record_of recording records resolve resolved saved see seen settled several shape_of tensor "
+    "tuple type xp".split()
+)
 
 
 def compiled(text: str, title: str, scope: dict[str, Any]) -> Any:

@@ -7,20 +7,20 @@ more and hands every node its share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
 from tinygrad_lm import config
-from tinygrad_lm.backend import Generator, default_generator
+from tinygrad_lm.backend import noting_draws
 from tinygrad_lm.core.node import Node
 
 
-def checkpoint(f: Callable, *args: Any, generators: Sequence[Generator] = ()) -> Any:
+def checkpoint(f: Callable, *args: Any) -> Any:
     """f(*args), with its intermediate arrays not kept but computed again during backward.
 
-    It trades time (a second forward) for memory.  `f` must be deterministic; random numbers from the default generator
-    and from `generators` are drawn again from the same state.
+    It trades time (a second forward) for memory.  `f` must be deterministic; random numbers from any `Generator` are
+    drawn again from the same state.
 
     >>> import tinygrad_lm as tg
     >>> x = tg.Tensor([0.5], requires_grad=True)
@@ -28,27 +28,27 @@ def checkpoint(f: Callable, *args: Any, generators: Sequence[Generator] = ()) ->
     >>> round(x.grad.item(), 4)
     1.4174
     """
-    return Region(f, args, (default_generator(), *generators)).run()
+    return Region(f, args).run()
 
 
 class Region:
     """The nodes of one checkpointed call, in the order in which they were made, and how to make them again."""
 
-    def __init__(self, f: Callable, args: tuple, generators: Sequence[Generator]):
+    def __init__(self, f: Callable, args: tuple):
         self.f, self.args = f, args
-        self.generators = [(g, g.state()) for g in generators]
+        self.drawn: dict[Any, Any] = {}  # generators that the function draws from, with their states before that
         self.switches = copy_context()
         self.made: list[Any] = []  # the operations, to see that the second run does the same
         self.shares: list[tuple | None] = []  # (plan, saved) of a second run; None where a node has taken it
 
     def run(self) -> Any:
         nodes: list[Node] = []
-        with config.listening(nodes.append):
+        with config.listening(nodes.append), noting_draws() as self.drawn:
             result = self.f(*self.args)
         self.made = [node.op for node in nodes]
         for i, node in enumerate(nodes):
             if node.parents is not None:  # else a backward inside the function has been here already
-                node.plan, node.saved = Again(self, i), ()
+                node.plan, node.saved = Again(self.made[i], i), (self,)
         return result
 
     def run_again(self) -> None:
@@ -64,9 +64,9 @@ class Region:
 
     def take(self, i: int) -> tuple:
         if not self.shares or self.shares[i] is None:
-            now = [(g, g.state()) for g, _ in self.generators]
+            now = [(g, g.state()) for g in self.drawn]
             try:
-                for generator, state in self.generators:
+                for generator, state in self.drawn.items():
                     generator.load_state(state)
                 self.switches.copy().run(self.run_again)
             finally:
@@ -78,21 +78,18 @@ class Region:
 
 
 class Again:
-    """The plan of a node that gave up its own: it fetches one, with what that one needs, from a second run."""
+    """The plan of a node that kept its region instead: it fetches plan and saved of a second run from there."""
 
-    words = ()
+    words = ("region",)
 
-    def __init__(self, region: Region, i: int):
-        self.region, self.i = region, i
+    def __init__(self, op: Any, i: int):
+        self.op, self.i = op, i
 
-    @property
-    def op(self) -> Any:
-        return self.region.made[self.i]
-
-    def pull(self, g: Any, share: tuple) -> tuple:
-        plan, saved = share or self.region.take(self.i)
+    def pull(self, g: Any, saved: tuple) -> tuple:
+        plan, saved = saved if len(saved) == 2 else saved[0].take(self.i)
         return plan.pull(g, saved)
 
-    def lift(self, node: Node, share: tuple) -> tuple:
-        plan, saved = share or self.region.take(self.i)
+    def lift(self, node: Node, saved: tuple) -> tuple:
+        """(plan, what it needs), for `pull`."""
+        plan, saved = saved[0].take(self.i)
         return plan, plan.lift(node, saved)

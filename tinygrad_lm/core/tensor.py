@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_lm import config
 from tinygrad_lm.backend import BY_TYPE, backend_of, get_backend, is_float
 from tinygrad_lm.core.node import Node, leaf
-from tinygrad_lm.core.walk import HOOKS, walk
+from tinygrad_lm.core.walk import HOOKED, walk
 
 
 class Tensor:
@@ -164,7 +164,10 @@ class Tensor:
         """
         if self.node is None:
             raise RuntimeError("cannot hook a tensor that does not require a gradient")
-        hooks = HOOKS.setdefault(self.node, [])
+        if self.node not in HOOKED:
+            self.node.hooks = []
+            HOOKED.add(self.node)
+        hooks = self.node.hooks
         hooks.append(hook)
         return lambda: hooks.remove(hook) if hook in hooks else None
 
@@ -232,6 +235,8 @@ class Tensor:
 def as_array(data: Any) -> Any:
     """`data` as an array: lists and numbers; Python floats become the default dtype, other dtypes stay."""
     if isinstance(data, Tensor):
+        if data.node is not None:
+            raise TypeError("this is a Tensor that requires a gradient already; use it as it is, or .detach() it")
         return data.data
     array = np.asarray(data)
     if array.dtype.kind not in "fciub" and not is_float(array.dtype):

@@ -9,15 +9,15 @@ share: on arrays it is fast, on Tensors it records itself (`create_graph`).  It 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from tinygrad_lm import config
 from tinygrad_lm.core.node import Bundle, Node
 
-HOOKS: WeakKeyDictionary[Node, list[Callable]] = WeakKeyDictionary()
+HOOKED: WeakSet[Node] = WeakSet()  # nodes with hooks; the hooks are theirs, and so die with them
 
 
 def unbroadcast(g: Any, shape: tuple) -> Any:
@@ -49,7 +49,7 @@ def walk(
     found: dict[Node, Any] = {}
     oldest = 1 if targets is None else max((t.rank for t in targets), default=-1 << 62)
     observers, keep_grads = config.observers.get(), config.keeping_grads.get() and targets is None
-    hooked = len(HOOKS) > 0  # asked once: a weak dictionary answers slowly
+    hooked = len(HOOKED) > 0  # asked once: a weak set answers slowly
     keep = retain_graph or create_graph
 
     parents: Any = roots
@@ -88,13 +88,14 @@ def walk(
         if node.rank > oldest:
             return found
 
-        if hooked and node in HOOKS:
-            for hook in list(HOOKS[node]):
+        if hooked and node in HOOKED:
+            for hook in list(node.hooks):
                 if (replaced := hook(g)) is None:
                     continue
-                if replaced.shape != node.shape:
-                    raise ValueError(f"a hook of {node!r} returned a gradient of shape {replaced.shape}")
-                g = replaced
+                if getattr(replaced, "shape", None) != node.shape:
+                    got = f"shape {replaced.shape}" if hasattr(replaced, "shape") else f"type {type(replaced).__name__}"
+                    raise ValueError(f"a hook of {node!r} returned a gradient of {got}")
+                g = replaced if replaced.dtype == node.dtype else replaced.astype(node.dtype)
                 owned.discard(node)
                 handed.add(id(g))
         if targets is not None and node in targets:
@@ -117,7 +118,8 @@ def walk(
         if type(g) is Bundle:
             g = g.filled()
         elif keep_grads:
-            node.grad = g if create_graph else g.copy()
+            before = getattr(node, "grad", None)
+            node.grad = before + g if before is not None else g if create_graph else g.copy()
         try:
             grads = plan.pull(g, plan.lift(node, node.saved) if create_graph else node.saved)
         except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from tinygrad_lm.backend import backend_of, get_backend
-from tinygrad_lm.core import Tensor
+from tinygrad_lm.core import Tensor, raw
 
 
 class Parameter(Tensor):
@@ -203,7 +203,7 @@ class Module:
                 "build the model with the settings that the state was saved with"
             )
         for name in both:
-            own[name][...] = _moved(Tensor(state[name]).data, backend_of(own[name]).device)
+            own[name][...] = _moved(Tensor(raw(state[name])).data, backend_of(own[name]).device)
 
     # ------------------------------------------------------------------------------------------------ for people
 

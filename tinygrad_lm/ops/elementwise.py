@@ -102,8 +102,8 @@ def _(g):
 def pow(xp, a, b):
     """a ** b, elementwise; shapes broadcast.
 
-    d/da = b a^(b-1), and 0 where b = 0; d/db = a^b log a, and 0 where a = 0.  A negative base has no derivative with
-    respect to b (it is nan), which matters only if b requires a gradient.
+    d/da = b a^(b-1), and 0 where a = b = 0; d/db = a^b log a, and 0 where a = 0.  A negative base has no derivative
+    with respect to b (it is nan), which matters only if b requires a gradient.
     """
     return xp.power(a, b)
 
@@ -112,8 +112,8 @@ def pow(xp, a, b):
 def _(g, a, b):
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b != 0 else g * 0.0
-    none = equal(b, 0)
-    return g * b * a ** where(none, 1.0, b - 1)
+    corner = equal(a, 0) * equal(b, 0)  # not wherever b = 0: there the slope is 0, but what the slope changes by is not
+    return g * b * a ** where(corner, 1.0, b - 1)
 
 
 @pow.vjp("b")
@@ -267,13 +267,18 @@ where.constant("condition")
         case(D(3, 1), 0.0, None),
         case(D(0), -1.0, 1.0),
         case(D(), -0.5, 0.5),
-        case(D(2, 3), np.array([-0.11, 0.01, -0.21]), np.array([[0.01], [0.11]])),
+        case(D(2, 3), np.array([-0.11, 0.01, -0.21]), np.array([[0.11], [0.21]])),
+        case(D(2, 3), D(3), P(2, 1)),
+        case(D(4), None, D()),
     ],
     promote="x low high",
     kinks=[((1.0, 0.0, 1.0), (1.0,)), ((0.0, 0.0, 1.0), (1.0,))],
 )
 def clip(xp, x, low=None, high=None):
-    """x limited to [low, high]; either may be None.  The derivative is 1 inside, the bounds included, and 0 outside."""
+    """x limited to [low, high]; either may be None.
+
+    The derivative is 1 inside, the bounds included, and 0 outside, where that of the bound which was taken is 1.
+    """
     return x + 0 if low is None and high is None else xp.clip(x, low, high)
 
 
@@ -282,7 +287,14 @@ def _(g, x, out):
     return g * equal(x, out)
 
 
-clip.constant("low", "high")
+@clip.vjp("low")
+def _(g, x, low, out):
+    return g * (less(x, out) * equal(out, low))
+
+
+@clip.vjp("high")
+def _(g, x, high, out):
+    return g * (greater(x, out) * equal(out, high))
 
 
 @op(

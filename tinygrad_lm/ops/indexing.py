@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_lm.backend import backend_of
 from tinygrad_lm.core import op, raw
 from tinygrad_lm.ops.samples import N, case
+from tinygrad_lm.ops.shape import reshape
 
 INDICES = (
     ((4, 3), (slice(None, None, 2), None, 1)),
     ((4, 3), (np.array([0, 2, 2]),)),
+    ((3, 2), ((0, 2, 0), (1, 0, 1))),
     ((3, 2), np.array([True, False, True])),
     ((5,), slice(None, None, -2)),
     ((2, 3, 4), (Ellipsis, -1)),
@@ -54,6 +58,7 @@ def _(g, *, index):
         case(N(3, 4), N(4), index=1),
         case(N(3, 4), N(), index=(slice(None), 2)),
         case(N(5), N(3), index=slice(0, None, 2)),
+        case(N(2, 3), N(1, 1, 3), index=0),
         case(N(4, 2), 0.5, index=np.array([True, False, False, True])),
         case(N(4, 2), N(3, 2), index=np.array([3, 0, 3])),
         case(N(0, 2), N(2), index=slice(0, 0)),
@@ -72,14 +77,18 @@ def _(g, *, index):
 
 
 @setitem.vjp("v")
-def _(g, *, index):
+def _(g, v_shape, *, index):
     taken = getitem(g, index=index)
-    return taken if not has_arrays(index) else taken * last_written(g, index)
+    if has_arrays(index):
+        taken = taken * last_written(g, index)
+    extra = len(v_shape) - taken.ndim  # leading axes of size 1, which an assignment passes over
+    return reshape(taken, shape=(1,) * extra + taken.shape) if extra > 0 else taken
 
 
 def has_arrays(index):
-    """Whether an index holds integer or boolean arrays (or lists), which may repeat, besides numbers and slices."""
-    return any(isinstance(i, list) or getattr(i, "ndim", 0) for i in (index if isinstance(index, tuple) else (index,)))
+    """Whether an index holds integer or boolean arrays (or sequences), which may repeat, besides numbers and slices."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(i, Sequence) or getattr(i, "ndim", 0) for i in parts)
 
 
 def last_written(g, index):
@@ -213,5 +222,5 @@ embedding_grad.constant("ids")
 
 def take(x, indices, axis=0):
     """Elements of x at integer `indices` along `axis`."""
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * normalize_axis_index(axis, x.ndim)
     return getitem(x, index=(*before, raw(indices)))

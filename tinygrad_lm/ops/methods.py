@@ -59,6 +59,8 @@ def rebind(x: Tensor, new: Tensor, what: str) -> Tensor:
 
 def assign(self: Tensor, index: Any, value: Any) -> None:
     """x[index] = v computes a new array and rebinds; views of x taken before do not follow."""
+    if isinstance(value, Tensor) and value.requires_grad and not is_float(self.dtype):
+        raise TypeError(f"{self.dtype} cannot carry the gradient of what is assigned; convert it first: x.astype(...)")
     rebind(self, indexing.setitem(self, value, index=index_of(index)), "assign into")
 
 
@@ -144,6 +146,11 @@ def attach() -> None:
         setattr(cls, f"__{name}__", function)
     for function in METHODS:
         setattr(cls, function.__name__, function)
+    for name in ("and", "or", "xor"):  # of booleans and integers: masks are made of them
+        bitwise = getattr(operator, f"__{name}__")
+        setattr(cls, f"__{name}__", lambda self, other, f=bitwise: Tensor(f(self.data, raw(other))))
+        setattr(cls, f"__r{name}__", lambda self, other, f=bitwise: Tensor(f(raw(other), self.data)))
+    cls.__invert__ = lambda self: Tensor(~self.data)
     cls.__neg__, cls.__abs__, cls.__pos__ = elementwise.neg, elementwise.abs, lambda self: self
     cls.__getitem__ = lambda self, index: indexing.getitem(self, index=index_of(index))
     cls.__iter__ = lambda self: iter([self[i] for i in range(len(self))])

@@ -87,7 +87,8 @@ def var(xp, x, *, axis=None, correction=0, keepdims=False):
 
 @var.vjp("x")
 def _(g, x, x_shape, *, axis, correction, keepdims):
-    scale = 2 / (count(x_shape, axis) - correction)
+    freedom = count(x_shape, axis) - correction
+    scale = 2 / freedom if freedom else math.nan
     return expanded(g, x_shape, axis, keepdims) * ((x - mean(x, axis=axis, keepdims=True)) * scale)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
@@ -103,7 +104,8 @@ def _(g):
 def swapaxes(x, axis1, axis2):
     """x with two axes exchanged."""
     order = list(range(x.ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
+    i, j = normalize_axis_index(axis1, x.ndim), normalize_axis_index(axis2, x.ndim)
+    order[i], order[j] = j, i
     return transpose(x, axes=tuple(order))
 
 

@@ -70,6 +70,8 @@ def _compare(
     rng: np.random.Generator,
 ) -> None:
     outs, pull = vjp(f, *floats)
+    if not outs:
+        raise ValueError("nothing to check: the function returned no floating array or Tensor")
     cotangents = _like(outs, rng)
 
     def number() -> float:

@@ -6,12 +6,12 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_lm.backend import Generator, kernels_in_use, use_kernels
+from tinygrad_lm.backend import Generator
 from tinygrad_lm.data import TOKENIZERS, Corpus, UserError, read_corpus, split_text, tokenizer_from_state
 from tinygrad_lm.models import generate
 from tinygrad_lm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
@@ -30,7 +30,7 @@ from tinygrad_lm.train.metrics import Metrics, read_metrics
 from tinygrad_lm.train.picture import draw_losses
 from tinygrad_lm.train.progress import Progress, progress_for, readable_bytes, readable_seconds
 from tinygrad_lm.train.signals import stop_on_signals
-from tinygrad_lm.train.trainer import Trainer, load_weights
+from tinygrad_lm.train.trainer import Trainer, kernels_for, load_weights
 
 __all__ = ["Result", "fit", "resume"]
 
@@ -153,8 +153,7 @@ def computing(config: TrainConfig) -> Iterator[TrainConfig]:
 
     Raises Unavailable, with the reason, where the device or the kernels cannot be used.
     """
-    with nullcontext() if config.kernels == "auto" else use_kernels(config.kernels, config.device):
-        word = kernels_in_use(config.device)
+    with kernels_for(config.device, config.kernels) as word:
         yield dataclasses.replace(config, kernels=word, decay_steps=config.decay_steps or max(config.steps, 1))
 
 

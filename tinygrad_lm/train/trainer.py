@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend import Generator, get_backend
+from tinygrad_lm.backend import Generator, get_backend, kernels_in_use, use_kernels
 from tinygrad_lm.data import Batches, Tokenizer, UserError
 from tinygrad_lm.models import GPT, GPTConfig
 from tinygrad_lm.optim import AdamW, Schedule, clip_grad_norm_, decay_groups, schedule
@@ -16,7 +18,7 @@ from tinygrad_lm.train.checkpoint import Checkpoint
 from tinygrad_lm.train.config import TrainConfig, recorded
 from tinygrad_lm.train.evaluate import evaluate
 
-__all__ = ["Trainer", "build_model", "schedule_of"]
+__all__ = ["Trainer", "build_model", "kernels_for", "schedule_of"]
 
 
 def build_model(config: TrainConfig, vocab_size: int, generator: Generator) -> GPT:
@@ -31,6 +33,22 @@ def build_model(config: TrainConfig, vocab_size: int, generator: Generator) -> G
         bias=config.bias,
     )
     return GPT(shape, generator=generator, dtype=np.dtype(config.dtype)).to(config.device)
+
+
+@contextmanager
+def kernels_for(device: str, kernels: str) -> Iterator[str]:
+    """Within the block these kernels compute ("auto": the best that can be used); yields the name of their table.
+
+    Raises Unavailable or UserError, with the reason, where the device or the kernels cannot be used.
+    """
+    with ExitStack() as stack:
+        try:
+            if kernels != "auto":
+                stack.enter_context(use_kernels(kernels, device))
+            word = kernels_in_use(device)
+        except ValueError as error:  # a table of another device, or a TINYGRAD_LM_ variable that names none
+            raise UserError(str(error)) from None
+        yield word
 
 
 def schedule_of(config: TrainConfig) -> Schedule:
