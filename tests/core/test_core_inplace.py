@@ -165,3 +165,13 @@ def test_a_repeated_index_may_be_a_tuple():
     x = Tensor([1.0, 2.0], requires_grad=True)
     x[(0, 0),].sum().backward()
     assert x.grad.tolist() == [2.0, 0.0]
+
+
+def test_under_no_grad_a_computed_tensor_changes_its_value_and_keeps_its_history():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3.0
+    with tg.no_grad():
+        y += 10.0
+    assert y.tolist() == [13.0, 16.0] and y.requires_grad
+    (y * np.array([1.0, 5.0], np.float32)).sum().backward()
+    assert x.grad.tolist() == [3.0, 15.0]

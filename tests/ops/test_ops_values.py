@@ -311,3 +311,25 @@ def test_bounds_that_are_learnt_get_the_gradient_of_what_they_cut_off():
 
     got = tg.grad(cut, (0, 1, 2))(np.array([-2.0, -1.0, 0.5, 3.0, 4.0]), np.array(-1.5), np.array(1.0))
     assert [g.tolist() for g in got] == [[0, 1, 1, 0, 0], 1, 2]
+
+
+def test_two_infinities_tie():
+    a = np.array([np.inf, -np.inf, np.inf])
+    for function in (tg.maximum, tg.minimum):
+        ga, gb = tg.vjp(function, a, a.copy())[1](np.array([1.0, 2.0, 3.0]))
+        assert ga.tolist() == gb.tolist() == [0.5, 1.0, 1.5]
+
+
+def test_an_ignored_row_of_nan_has_no_gradient():
+    logits = np.array([[1.0, 2.0], [np.nan, np.nan]])
+    g = tg.grad(lambda x: tg.cross_entropy(x, np.array([0, -100])))(logits)
+    assert g[1].tolist() == [0.0, 0.0] and np.isfinite(g).all()
+
+
+def test_einsum_refuses_sizes_that_differ():
+    with pytest.raises(ValueError, match="axis 'j' is 3 here and 1 there"):
+        tg.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((1, 4)))
+
+
+def test_split_takes_any_whole_number():
+    assert [p.tolist() for p in tg.split(np.arange(4.0), np.int64(2))] == [[0.0, 1.0], [2.0, 3.0]]

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         loss = evaluate(trained.model, tokens, trained.config.context, trained.config.device)
     result = {
         "loss": loss,
-        "perplexity": math.exp(loss),
+        "perplexity": math.exp(loss) if loss < 700 else math.inf,
         "bits_per_byte": loss / math.log(2) * (len(tokens) - 1) / len(text.encode()),
         "tokens": len(tokens),
         "step": trained.step,

@@ -352,7 +352,8 @@ def _(g, a, b):
 @op(samples=lambda: binary(D, D), promote="a b")
 def share(xp, a, b):
     """1 where a > b, 1/2 where they tie, 0 where a < b: what `maximum(a, b)` passes on to a.  A constant."""
-    return (xp.sign(xp.subtract(a, b)) + 1) / 2
+    more = xp.greater(a, b)  # compared, not subtracted: two infinities tie
+    return (more.astype(xp.result_type(a, b)) + xp.greater_equal(a, b)) / 2
 
 
 share.constant("a", "b")

@@ -160,7 +160,7 @@ def split(xp, x, *, sections, axis=0):
     >>> tg.split(np.arange(4.0), [1])
     (array([0.]), array([1., 2., 3.]))
     """
-    return tuple(xp.split(x, sections if isinstance(sections, int) else list(sections), axis))
+    return tuple(xp.split(x, list(sections) if np.iterable(sections) else sections, axis))
 
 
 @split.vjp("x")

@@ -126,7 +126,7 @@ def cross_entropy_grad(xp, dy, logits, targets, lse=None, *, ignore_index=-100, 
     if label_smoothing:
         dx -= label_smoothing / logits.shape[-1]
     dx *= share_of(xp, dy, valid, reduction, logits.dtype)
-    return dx
+    return xp.where(valid[..., None], dx, dx.dtype.type(0))  # 0 times the nan of an ignored row would be nan
 
 
 def share_of(xp, dy, valid, reduction, dtype):

@@ -52,6 +52,8 @@ def rebind(x: Tensor, new: Tensor, what: str) -> Tensor:
         raise ValueError(f"cannot {what} a tensor of shape {x.shape}: the result has shape {new.shape}")
     if x.requires_grad and x.is_leaf:
         x.data[...] = new.data
+    elif config.recording.get() is None:
+        x.data = new.data  # unrecorded: the value changes, the history stays
     else:
         x.data, x.node = new.data, new.node
     return x

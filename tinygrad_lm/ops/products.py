@@ -177,6 +177,11 @@ def einsum(subscripts, *operands):
             raise ValueError(f"einsum '{subscripts}': '{term}' must be letters, each at most once")
         if x is not None and len(term) != x.ndim:
             raise ValueError(f"einsum '{subscripts}': '{term}' names {len(term)} axes of an array of shape {x.shape}")
+    sizes: dict[str, int] = {}
+    for term, x in zip(each, operands, strict=True):
+        for letter, size in zip(term, x.shape, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                raise ValueError(f"einsum '{subscripts}': axis '{letter}' is {sizes[letter]} here and {size} there")
     if extra := set(result) - set(letters):
         raise ValueError(f"einsum '{subscripts}': the result names {', '.join(sorted(extra))}, which no operand has")
     return einsum_explicit(list(operands), subscripts=f"{terms}->{result}")
