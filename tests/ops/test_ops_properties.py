@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import (
     array_shapes,
@@ -54,7 +54,6 @@ def expressions(draw):
     return f, shapes
 
 
-@settings(max_examples=60)
 @given(expressions(), st.integers(0, 99))
 def test_expressions_that_broadcast(expression, seed):
     f, shapes = expression
@@ -69,7 +68,6 @@ def test_expressions_that_broadcast(expression, seed):
         np.testing.assert_allclose(ours, g, atol=1e-13)
 
 
-@settings(max_examples=15)
 @given(expressions(), st.integers(0, 99))
 def test_second_order_of_expressions_that_broadcast(expression, seed):
     f, shapes = expression
@@ -103,7 +101,6 @@ def indexed(draw):
     return shape, draw(st.sampled_from([(np.array(rows), ...), (rows, ...), (..., None, slice(None, None, -1)), rows]))
 
 
-@settings(max_examples=120)
 @given(indexed(), st.integers(0, 9))
 def test_reading_by_any_index(case, seed):
     shape, index = case
@@ -118,7 +115,6 @@ def test_reading_by_any_index(case, seed):
     assert gradgradcheck(lambda x: x[index] ** 2, x)
 
 
-@settings(max_examples=120)
 @given(indexed(), st.integers(0, 9), st.booleans())
 def test_writing_by_any_index(case, seed, one_number):
     shape, index = case
