@@ -14,7 +14,8 @@ SOURCES = setup.py pyproject.toml $(wildcard kernels/*/*.cpp kernels/include/*)
 .PHONY: run test deep bench lint tiny units examples lines clean
 
 run: $(VENV)/run
-	$(BIN)/tinygrad-lm train --preset quick
+	@$(BIN)/tinygrad-lm train --preset quick
+	@echo "(the command is $(BIN)/tinygrad-lm; after '. $(BIN)/activate' it is plain tinygrad-lm)"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + ': make PYTHON=python3.11')"

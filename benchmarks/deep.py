@@ -47,6 +47,8 @@ def main() -> int:
         parser.error(f"{args.data} does not exist: name a text with --data, or leave the stage out with --only")
 
     outcome = {}
+    if args.only and args.json and args.json.exists():  # the other stages keep what they said, with their own commit
+        outcome = json.loads(args.json.read_text())["stages"]
     for name, command in todo.items():
         print(f"== {name}: python {' '.join(command)}", flush=True)
         start = time.perf_counter()
@@ -59,13 +61,14 @@ def main() -> int:
             "passed": ran.returncode == 0,
             "seconds": round(time.perf_counter() - start, 1),
             "command": "python " + " ".join(command).replace(str(args.data.resolve()), args.data.name),
+            "commit": environment()["git"],
             "said": ran.stdout.strip().splitlines()[-12:],
         }
         if args.json:  # after every stage: a later one that dies takes nothing with it
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps({"environment": environment(), "stages": outcome}, indent=1) + "\n")
-    failed = [name for name, result in outcome.items() if not result["passed"]]
-    print(f"{len(outcome) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}")
+    failed = [name for name in todo if not outcome[name]["passed"]]
+    print(f"{len(todo) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}")
     return 1 if failed else 0
 
 

@@ -6,16 +6,20 @@ import io
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tinygrad_lm import __version__
 from tinygrad_lm.backend import CPU
 from tinygrad_lm.cli import main
+from tinygrad_lm.train import load_checkpoint, save_checkpoint
 
 TEXT = "".join(f"{n} and {n + 1} make {2 * n + 1}.\n" for n in range(60))
 TINY = "--layers 1 --heads 2 --width 8 --context 8 --batch 2 --steps 4 --warmup 1 --eval-every 2".split()
@@ -166,6 +170,7 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert "required: VERB" in complaint(capsys, 2)
     assert "invalid choice: 'trian'" in complaint(capsys, 2, "trian")
     assert "unknown option --witdh; did you mean --width" in complaint(capsys, 2, "train", "--witdh", "3")
+    assert "unknown option --lr; known: --accumulate, --batch" in complaint(capsys, 2, "train", "--lr", "3")
     assert "unexpected argument 'book.txt'" in complaint(capsys, 2, "train", "book.txt")
     assert "--layers: invalid int value: 'four'" in complaint(capsys, 2, "train", "--layers", "four")
     assert "expected one argument" in complaint(capsys, 2, "train", "--layers")
@@ -218,6 +223,39 @@ def test_damaged_checkpoints(run: Path, tmp_path: Path, capsys: pytest.CaptureFi
         assert "truncated" in complaint(capsys, 1, *verb, str(broken))
         (broken / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
         assert "not a safetensors file" in complaint(capsys, 1, *verb, str(broken))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"step": "four"}, "damaged checkpoint (TypeError: step is 'four')"),
+        ({"config": None}, "damaged checkpoint (TypeError: config is None)"),
+        ({"config": {"heads": 3, "width": 8}}, "heads must divide width"),
+        ({"tokenizer": {"kind": "char"}}, "damaged char tokenizer (KeyError: 'characters')"),
+        ({"tokenizer": {"kind": "char", "characters": ""}}, "damaged char tokenizer"),
+        ({"tokenizer": {}}, "unknown tokenizer 'None'"),
+        ({"config": {}}, "the checkpoint does not fit"),
+    ],
+)
+def test_a_checkpoint_that_was_tampered_with(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: dict[str, Any], message: str
+) -> None:
+    checkpoint = load_checkpoint(run / "checkpoint.safetensors")
+    for name, value in state.items():
+        setattr(checkpoint, name, value)
+    save_checkpoint(tmp_path / "checkpoint.safetensors", checkpoint)
+    data = str(run.parent / "text.txt")
+    for verb in (["sample"], ["train", "--data", data, "--steps", "9", "--init-from"]):
+        capsys.readouterr()
+        assert main([*verb, str(tmp_path)]) in (1, 2)
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and (message in err or verb != ["sample"])
+
+
+def test_sizes_that_cannot_be_meant(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for size in (["--layers", "1000000000000"], ["--width", "10000000000000000000000000"], ["--batch", str(10**26)]):
+        why = complaint(capsys, 1, "train", "--data", text, *TINY, *size)
+        assert "this run needs about" in why and "and this machine has" in why
 
 
 def test_wrong_ways_to_sample(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,6 +364,31 @@ def test_lines_where_there_is_no_terminal_and_a_bar_where_there_is(text: str, tm
     process.stderr.close()
     assert process.wait(timeout=30) == 0
     assert "━".encode() in shown and b"tokens/s" in shown and out.encode() in shown
+
+
+def test_output_that_is_closed_or_knows_few_characters(run: Path, tmp_path: Path) -> None:
+    def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        line = f"{shlex.join(command())} {line}"
+        return subprocess.run(line, shell=True, capture_output=True, env={**os.environ, **environment}, cwd=tmp_path)
+
+    for verb in (f"sample {run} --tokens 5", f"train --data {run.parent}/text.txt {shlex.join(TINY)} --out a"):
+        result = shell(verb + " >&-")
+        assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    (tmp_path / "u.txt").write_text("größer " * 20)
+    result = shell(f"train --data u.txt {shlex.join(TINY)} --out größe", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0 and b"run folder  gr??e" in result.stdout.replace(b"gr????e", b"gr??e")
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0 and capsys.readouterr().out == f"tinygrad-lm {__version__}\n"
+
+
+def test_doctor_says_that_the_chosen_kernels_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYGRAD_LM_KERNELS", "natvie")
+    assert main(["doctor"]) == 0
+    assert "default kernels   natvie: cannot be used" in capsys.readouterr().out
 
 
 def test_kernels_that_do_not_exist_here(

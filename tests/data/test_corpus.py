@@ -41,6 +41,16 @@ def test_a_folder_gives_its_text_files_sorted_and_names_what_it_skipped(tmp_path
     assert [Path(f).name for f in corpus.skipped] == ["picture.png"]
 
 
+def test_a_folder_reads_the_same_after_a_run_was_made_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    run = tmp_path / "runs" / "run-1"
+    (run / "samples").mkdir(parents=True)
+    for file in (run / "checkpoint.safetensors", run / "config.toml", run / "samples" / "step-0000001.txt"):
+        file.write_text("not text to train on")
+    corpus = read_corpus([str(tmp_path)])
+    assert corpus.text == "text" and not corpus.skipped
+
+
 def test_byte_order_mark_and_windows_line_ends_do_not_reach_the_text(tmp_path: Path) -> None:
     (tmp_path / "w.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
     assert read_corpus([str(tmp_path / "w.txt")]).text == "one\ntwo\n"
@@ -49,6 +59,8 @@ def test_byte_order_mark_and_windows_line_ends_do_not_reach_the_text(tmp_path: P
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("größer".encode())))
     assert read_corpus(["-"]).text == "größer"
+    monkeypatch.setattr(sys, "stdin", None)  # closed by the shell: <&-
+    assert failure("-") == "standard input: empty, there is no text in it"
 
 
 def test_the_python_reference_is_english_of_some_size_and_the_same_every_time() -> None:
@@ -78,6 +90,7 @@ def test_bad_input_names_the_file_and_the_fix(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert "no text file" in failure(tmp_path / "folder")
     assert "cannot be read" in failure("name\0with NUL")
+    assert "'' is not the name of a text" in failure("")
     assert "python-reference" in failure()
 
 

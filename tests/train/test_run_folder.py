@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_lm.data import UserError
+from tinygrad_lm.train import Quiet, TrainConfig, fit
 from tinygrad_lm.train.folder import RunFolder, existing_run, new_run
 from tinygrad_lm.train.metrics import COLUMNS, Metrics, read_metrics
 
@@ -73,9 +74,9 @@ def test_a_folder_with_a_run_is_refused_and_overwrite_clears_the_run_alone(tmp_p
     folder = make_run(tmp_path / "r")
     (folder.path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="already holds a run; continue it with --resume"):
-        new_run(str(folder.path), "x")
+        folder.make_room()
     assert folder.sample(3).read_text() == "old"
-    new_run(str(folder.path), "x", overwrite=True)
+    folder.make_room(overwrite=True)
     assert os.listdir(folder.path) == ["notes.txt"]
 
 
@@ -83,7 +84,7 @@ def test_files_of_the_user_that_have_our_names_are_refused(tmp_path: Path) -> No
     (tmp_path / "config.toml").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(UserError, match="holds config.toml but no run"):
-            new_run(str(tmp_path), "x", overwrite)
+            new_run(str(tmp_path), "x").make_room(overwrite)
     assert (tmp_path / "config.toml").read_text() == "mine"
 
 
@@ -91,6 +92,7 @@ def test_a_start_that_was_killed_before_its_first_checkpoint_can_be_started_agai
     folder = new_run(str(tmp_path / "r"), "x")
     folder.checkpoint.with_name("checkpoint.safetensors.tmp").write_text("half")
     assert new_run(str(tmp_path / "r"), "x") == folder
+    folder.make_room()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -103,6 +105,17 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         existing_run(tmp_path / "none")
     with pytest.raises(UserError, match="holds no run"):
         existing_run(tmp_path)
+
+
+def test_overwrite_does_not_touch_a_run_that_is_training(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("so much text that it will do " * 9)
+    folder = make_run(tmp_path / "r")
+    config = TrainConfig(data=[str(tmp_path / "text")], out=str(folder.path), layers=1, width=4, context=4, steps=0)
+    with folder.locked(), pytest.raises(UserError, match="another process is training"):
+        fit(config, overwrite=True, progress=Quiet())
+    assert folder.checkpoint.read_text() == folder.sample(3).read_text() == "old"
+    fit(config, overwrite=True, progress=Quiet())
+    assert not folder.samples.exists() and existing_run(folder.path)
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ def test_every_option_has_a_help_text_and_the_lists_name_options() -> None:
         ({"layers": 2.0}, "options: layers must be int, got 2.0"),
         ({"layers": True}, "options: layers must be int, got True"),
         ({"bias": 1}, "options: bias must be bool, got 1"),
+        ({"learning_rate": 10**400}, "options: learning_rate must be float, got 1000"),
+        ({"heads": 3, "width": 10**26}, "or a width of 100000000000000000000000002"),
+        ({"data": ["caf\udce9.txt"]}, "data: ['caf\\udce9.txt'] is not UTF-8"),
         ({"data": "a.txt"}, "options: data must be list[str], got 'a.txt'"),
     ],
 )
@@ -123,6 +126,8 @@ def test_unknown_preset_names_the_nearest() -> None:
         ("width = 'x'", "width must be int, got 'x'"),
         ("[model]\nwidth = 3", "unknown key 'model'"),
         ("width = ", "not valid TOML"),
+        ("width = 1" + 5000 * "0", "not valid TOML"),
+        ("width = " + 5000 * "[", "not valid TOML"),
         ("preset = 'fast'", "unknown preset 'fast'"),
         ("preset = 3", "unknown preset 3"),
     ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import io
 import json
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def text(tmp_path: Path) -> Path:
 
 
 def tiny(text: Path, out: str, **changes: Any) -> TrainConfig:
-    return dataclasses.replace(TINY, data=[str(text)], out=str(text.parent / out), **changes)
+    return dataclasses.replace(TINY, **{"data": [str(text)], "out": str(text.parent / out), **changes})
 
 
 def trainer(**changes: Any) -> Trainer:
@@ -368,7 +370,7 @@ def test_an_infinite_gradient_stops_before_the_update() -> None:
     t.train_step()
     before = t.model.tokens.weight.data.copy()
     t.model.tokens.weight.register_hook(lambda g: np.full_like(g, np.inf))
-    with pytest.raises(UserError, match="step 2: the norm of the gradients is inf"):
+    with pytest.raises(UserError, match="step 2: the norm of the gradients is inf; a lower learning_rate may help"):
         t.train_step()
     np.testing.assert_array_equal(t.model.tokens.weight.data, before)
     assert t.step == 1
@@ -414,6 +416,20 @@ def test_a_signal_saves_at_the_next_step_and_says_how_to_resume(text: Path, numb
     whole = fit(tiny(text, "whole"), progress=Quiet())
     resume(result.folder, progress=Quiet())
     assert final_bytes(result.folder) == final_bytes(whole.folder) and metrics(result.folder) == metrics(whole.folder)
+
+
+def test_a_stopped_run_on_standard_input_says_that_it_needs_the_text_again(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SignalledAndHeard(SignalAt, Remember):
+        def __init__(self) -> None:
+            SignalAt.__init__(self, 1, signal.SIGINT)
+            Remember.__init__(self)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    said = SignalledAndHeard()
+    fit(tiny(text, "run", data=["-"]), progress=said)
+    assert said.lines[-2].endswith("to continue, with the same text on standard input:")
 
 
 def test_a_second_ctrl_c_stops_at_once(text: Path) -> None:
@@ -468,6 +484,8 @@ def test_fine_tuning_begins_with_the_weights_and_a_fresh_optimizer(text: Path) -
     assert not any(array.any() for name, array in b.arrays.items() if name.startswith("optimizer."))
     with pytest.raises(UserError, match="its model has width 8, not 16; fine-tuning keeps the shape"):
         fit(tiny(other, "third", init_from=str(first), width=16), progress=Quiet())
+    with pytest.raises(UserError, match="its model has vocab 512, not 600; fine-tuning keeps the shape"):
+        fit(tiny(other, "third", init_from=str(first), vocab=600), progress=Quiet())
     assert not (text.parent / "third").exists()
     other.write_text("ж" * 100)
     with pytest.raises(UserError, match="unknown character 'ж'"):

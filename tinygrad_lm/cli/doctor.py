@@ -35,20 +35,22 @@ def readable(found: dict[str, Any]) -> list[str]:
         if isinstance(value, dict):
             nothing = "not installed" if name == "packages" else "not set"
             width = 2 + max(map(len, value), default=0)
-            lines += [words(name), *(f"  {key:{width}}{state(entry, nothing)}" for key, entry in value.items())]
+            lines += [words(name), *(f"  {key:{width}}{state(key, entry, nothing)}" for key, entry in value.items())]
             if not value:
                 lines.append("  nothing set")
         else:
             lines.append(f"{words(name):18}{plain(value, 'none')}")
+            if name == "default_kernels" and not found["kernels"].get(value, {}).get("usable"):
+                lines[-1] += ": cannot be used, see the kernels above and the environment below"
     return lines
 
 
-def state(entry: Any, nothing: str) -> str:
+def state(name: str, entry: Any, nothing: str) -> str:
     """One value; or whether a device or kernel table can be used, with its details or the reason why not."""
     if not isinstance(entry, dict):
         return plain(entry, nothing)
     if not entry["usable"]:
-        return f"no: {entry['reason']}"
+        return "no: " + entry["reason"].removeprefix(name).removeprefix(" kernels").removeprefix(": ")
     details = {key: value for key, value in entry.items() if key not in ("usable", "reason") and value}
     return "; ".join(["yes", *(f"{words(key)}: {plain(value, nothing)}" for key, value in details.items())])
 

@@ -6,11 +6,13 @@ Exit codes: 0 good, 1 failed, 2 wrong use; 128 + n when signal n stopped it.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from tinygrad_lm import __version__
 from tinygrad_lm.backend import Unavailable
 from tinygrad_lm.cli import doctor, evaluate, info, sample, train
 from tinygrad_lm.data.errors import UserError, nearest
@@ -34,6 +36,7 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         epilog="example: tinygrad-lm train --data book.txt",
         allow_abbrev=False,
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
     parsers = {}
     for name, module in VERBS.items():
@@ -55,14 +58,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         verb = parsers[arguments.verb]
         if unknown[0].startswith("-"):
-            options = [option for option in verb._option_string_actions if option.startswith("--")]
-            verb.error(f"unknown option {unknown[0]}; {nearest(unknown[0].partition('=')[0], options)}")
+            name = unknown[0].strip("-").partition("=")[0]
+            options = [option[2:] for option in verb._option_string_actions if option.startswith("--")]
+            verb.error(f"unknown option {unknown[0]}; {nearest(name, options, '--')}")
         verb.error(f"unexpected argument {unknown[0]!r}")
     return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    forgive_output()
     try:
         arguments = parse(argv)
         code: int = VERBS[arguments.verb].run(arguments)
@@ -84,6 +89,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail("stopped", 130)
     except SystemExit as end:  # --help
         return int(end.code or 0)
+
+
+def forgive_output() -> None:
+    """A standard output that was closed swallows what is printed; a character that its encoding lacks becomes a "?"."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def fail(message: Any, code: int) -> int:

@@ -15,6 +15,7 @@ __all__ = ["PYTHON_REFERENCE", "STANDARD_INPUT", "Corpus", "read_corpus"]
 
 PYTHON_REFERENCE = "python-reference"
 STANDARD_INPUT = "-"
+CHECKPOINT = "checkpoint.safetensors"  # a folder that holds one is a run's: what a run writes is not text to train on
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Corpus:
 def read_corpus(sources: Sequence[str]) -> Corpus:
     """The text of all ``sources``, in order, joined by a line break.
 
-    A source is a file, a folder (its text files at any depth, sorted by path; hidden and binary ones are left out),
-    ``-`` for standard input, or ``python-reference`` for the language reference inside CPython. Text is UTF-8; a byte
-    order mark is dropped and Windows line ends become plain ones.
+    A source is a file, a folder (its text files at any depth, sorted by path; hidden ones, binary ones and run folders
+    are left out), ``-`` for standard input, or ``python-reference`` for the language reference inside CPython. Text is
+    UTF-8; a byte order mark is dropped and Windows line ends become plain ones.
     Raises UserError for whatever is missing, unreadable, binary, not UTF-8 or empty.
     """
     if not sources:
@@ -49,7 +50,7 @@ def read_corpus(sources: Sequence[str]) -> Corpus:
             texts.append(python_reference())
             files.append(source)
         elif source == STANDARD_INPUT:
-            texts.append(decode_text(sys.stdin.buffer.read(), "standard input"))
+            texts.append(decode_text(sys.stdin.buffer.read() if sys.stdin else b"", "standard input"))
             files.append(source)
         elif os.path.isdir(source):
             for path in folder_files(source):
@@ -77,19 +78,24 @@ def python_reference() -> str:
 
 
 def folder_files(folder: str) -> list[str]:
-    """Every file below ``folder``, sorted by path, without hidden files and folders."""
+    """Every file below ``folder``, sorted by path, without hidden files and folders and without run folders."""
     found: list[str] = []
 
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})")
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
+        if CHECKPOINT in names:
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [os.path.join(parent, name) for name in names if not name.startswith(".")]
     return sorted(found)
 
 
 def read_bytes(path: str) -> bytes:
+    if not path:
+        raise UserError("'' is not the name of a text: name a file, a folder, - or python-reference")
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

@@ -20,12 +20,14 @@ class UserError(ValueError):
         self.exit_code = exit_code
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of an "unknown name" line: the names that look like ``word``, or all of them when none does.
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of an "unknown name" line: the names that look like ``word``, or all of them when none does; ``prefix``
+    stands before each.
 
     >>> nearest("witdh", ["width", "layers"])
     'did you mean width?'
     """
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    shown = [prefix + name for name in close or names]
+    return f"did you mean {' or '.join(shown)}?" if close else f"known: {', '.join(shown)}"

@@ -76,6 +76,8 @@ class CharTokenizer(Tokenizer):
     kind = "char"
 
     def __init__(self, characters: str):
+        if not characters:
+            raise ValueError("a tokenizer needs at least one character")
         self.characters = "".join(sorted(set(characters)))
         self.pieces = [c.encode() for c in self.characters]
         self.codes = code_points(self.characters)
@@ -172,11 +174,16 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {t.kind: t for t in (CharTokenizer, Byt
 
 
 def tokenizer_from_state(state: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer that ``state()`` described."""
-    kind = state["kind"]
+    """The tokenizer that ``state()`` described. Raises UserError if it is of no known kind or damaged (exit code 1)."""
+    kind = str(state.get("kind"))
     if kind not in TOKENIZERS:
         raise UserError(f"unknown tokenizer {kind!r}; {nearest(kind, TOKENIZERS)}")
-    return TOKENIZERS[kind].from_state(state)
+    try:
+        return TOKENIZERS[kind].from_state(state)
+    except UserError:
+        raise
+    except Exception as error:  # the library raises nothing more special
+        raise UserError(f"damaged {kind} tokenizer ({type(error).__name__}: {error})", exit_code=1) from None
 
 
 def code_points(text: str) -> np.ndarray:

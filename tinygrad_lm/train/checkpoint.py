@@ -22,6 +22,7 @@ __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = "tinygrad_lm run"
 VERSION = 1
+KINDS = {"step": int, "config": dict, "tokenizer": dict, "random": dict, "text": str, "numbers": dict}
 KEY = "tinygrad_lm"  # one metadata key, so that equal states give equal files: the library orders keys at random
 
 
@@ -104,15 +105,10 @@ def load_checkpoint(path: str | os.PathLike[str], arrays: bool = True) -> Checkp
                 f"upgrade tinygrad_lm",
                 exit_code=1,
             )
-        return Checkpoint(
-            step=state["step"],
-            config=state["config"],
-            tokenizer=state["tokenizer"],
-            random=state["random"],
-            text=state["text"],
-            arrays=tensors,
-            numbers=state["numbers"],
-        )
+        for name, kind in KINDS.items():
+            if not isinstance(state[name], kind):
+                raise TypeError(f"{name} is {state[name]!r}")
+        return Checkpoint(**{name: state[name] for name in KINDS}, arrays=tensors)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged checkpoint ({type(error).__name__}: {error})", exit_code=1) from None
 

@@ -85,7 +85,7 @@ class TrainConfig:
             raise UserError(
                 f"heads must divide width: {self.heads} heads do not divide a width of {self.width}; "
                 f"try {largest_divisor(self.width, self.heads)} heads or a width of "
-                f"{math.ceil(self.width / self.heads) * self.heads}"
+                f"{-(-self.width // self.heads) * self.heads}"
             )
         if self.schedule == "step" and not self.decay_to:
             raise UserError("schedule 'step' falls by equal factors, so decay_to must be above 0")
@@ -101,7 +101,7 @@ class TrainConfig:
 
 
 # The model's shape: fine-tuning takes these from the run it begins with.
-SHAPE = ("tokenizer", "layers", "heads", "width", "context", "bias")
+SHAPE = ("tokenizer", "vocab", "layers", "heads", "width", "context", "bias")
 
 # A resumed run may change these; none of them alters what a step computes. (The text may lie elsewhere, but must be
 # the same text; more steps than before leave the schedule where it was.)
@@ -148,7 +148,8 @@ def resolve_config(
     values: dict[str, Any] = {**preset_values(preset or named), **from_toml, **(flags or {})}
     if values.get("init_from"):
         begin = load_checkpoint(existing_run(values["init_from"]).checkpoint, arrays=False)
-        values = {**{name: begin.config[name] for name in SHAPE}, **values}
+        shape = config_from_dict(begin.config, values["init_from"])
+        values = {**{name: getattr(shape, name) for name in SHAPE}, **values}
     return config_from_dict(values, "options").check()
 
 
@@ -177,7 +178,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
             values = tomllib.load(file)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the format, of UTF-8, of a number with thousands of digits
         raise UserError(f"{path}: not valid TOML: {error}") from None
     values = {name.replace("-", "_"): value for name, value in values.items()}
     if isinstance(values.get("data"), str):
@@ -201,7 +202,7 @@ def config_to_toml(config: TrainConfig) -> str:
 
     ``out`` is left out: a run's folder is not a property of the run, and its config can start another one.
     """
-    lines = []
+    lines = ["# The options of this run. It is resumed with those in its checkpoint; a copy can begin another.\n"]
     for f in fields(config):
         if f.name != "out":
             # A JSON string, number, boolean or list of strings is TOML too, but for U+007F, which TOML wants escaped.
@@ -222,13 +223,14 @@ def absolute(config: TrainConfig) -> TrainConfig:
     words = (PYTHON_REFERENCE, STANDARD_INPUT)
     data = [source if source in words else str(Path(source).resolve()) for source in config.data]
     init_from = str(Path(config.init_from).resolve()) if config.init_from else ""
-    return dataclasses.replace(config, data=data, init_from=init_from)
+    return dataclasses.replace(config, data=data, init_from=init_from).check()
 
 
 def check_type(f: dataclasses.Field[Any], value: Any, where: str) -> None:
     right = {
         "int": isinstance(value, int) and not isinstance(value, bool),
-        "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+        "float": isinstance(value, float)
+        or (isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 1024),
         "bool": isinstance(value, bool),
         "str": isinstance(value, str),
         "list[str]": isinstance(value, list) and all(isinstance(v, str) for v in value),
@@ -239,6 +241,8 @@ def check_type(f: dataclasses.Field[Any], value: Any, where: str) -> None:
 
 def check_value(f: dataclasses.Field[Any], value: Any) -> None:
     limits = f.metadata
+    if isinstance(value, (str, list)) and not is_utf8("".join(value)):
+        raise UserError(f"{f.name}: {value!a} is not UTF-8, so it cannot be written into the run; rename it")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{f.name} must be a finite number, got {value}")
     if "choices" in limits and value not in limits["choices"]:
@@ -249,6 +253,14 @@ def check_value(f: dataclasses.Field[Any], value: Any) -> None:
         raise UserError(f"{f.name} must be at most {limits['high']}, got {value}")
     if "below" in limits and value >= limits["below"]:
         raise UserError(f"{f.name} must be below {limits['below']}, got {value}")
+
+
+def is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a name on the command line or on the disk may hold any bytes
+        return False
+    return True
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinygrad_lm.data.corpus import CHECKPOINT
 from tinygrad_lm.data.errors import UserError
 
 __all__ = ["RunFolder", "existing_run", "new_run"]
@@ -23,7 +24,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
 
     @property
     def config(self) -> Path:
@@ -44,12 +45,25 @@ class RunFolder:
     def sample(self, step: int) -> Path:
         return self.samples / f"step-{step:07d}.txt"
 
-    def clear(self) -> None:
-        """Removes the files of a run, and nothing else that may lie there; the checkpoint last, so that the folder
-        counts as a run until the end."""
-        shutil.rmtree(self.samples, ignore_errors=True)
-        for file in (self.config, self.metrics, self.picture, self.checkpoint):
-            file.unlink(missing_ok=True)
+    def make_room(self, overwrite: bool = False) -> None:
+        """For a new run; call it while the folder is locked. ``overwrite`` removes the files of a run, and nothing else
+        that may lie there; the checkpoint last, so that the folder counts as a run until the end.
+
+        Raises UserError if there is a run (unless ``overwrite``), or other files by the names that a run would write.
+        """
+        if self.checkpoint.exists():
+            if not overwrite:
+                raise UserError(
+                    f"{self.path}: already holds a run; continue it with --resume {self.path}, or use another --out"
+                )
+            shutil.rmtree(self.samples, ignore_errors=True)
+            for file in (self.config, self.metrics, self.picture, self.checkpoint):
+                file.unlink(missing_ok=True)
+        for file in (self.config, self.metrics, self.picture, self.samples):
+            if file.exists():
+                raise UserError(
+                    f"{self.path}: holds {file.name} but no run, and it will not be replaced; use another --out"
+                )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -64,22 +78,14 @@ class RunFolder:
             os.close(handle)
 
 
-def new_run(out: str, name: str, overwrite: bool = False) -> RunFolder:
+def new_run(out: str, name: str) -> RunFolder:
     """The folder ``out``, or the first free one of runs/<name>-1, -2, … if ``out`` is empty; created.
 
-    Raises UserError if ``out`` already holds a run (unless ``overwrite``), holds other files by the names that a run
-    would write, or cannot be created.
+    Raises UserError if it cannot be. What it holds is not looked at: see ``make_room``.
     """
     if not out:
         return numbered_run(name)
     folder = RunFolder(Path(out))
-    if folder.checkpoint.exists():
-        if not overwrite:
-            raise UserError(f"{out}: already holds a run; continue it with --resume {out}, or use another --out")
-        folder.clear()
-    for file in (folder.config, folder.metrics, folder.picture, folder.samples):
-        if file.exists():
-            raise UserError(f"{out}: holds {file.name} but no run, and it will not be replaced; use another --out")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

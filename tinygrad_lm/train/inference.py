@@ -34,7 +34,7 @@ def load_run(path: str | os.PathLike[str], device: str | None = None) -> Trained
     Raises UserError if there is none or it is damaged.
     """
     checkpoint = load_checkpoint(existing_run(path).checkpoint)
-    config = config_from_dict(checkpoint.config, str(path))
+    config = config_from_dict(checkpoint.config, str(path)).check()
     if device:
         config = dataclasses.replace(config, device=device)
     tokenizer = tokenizer_from_state(checkpoint.tokenizer)

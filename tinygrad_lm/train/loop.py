@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygrad_lm.backend import Generator
 from tinygrad_lm.data import TOKENIZERS, Corpus, UserError, read_corpus, split_text, tokenizer_from_state
+from tinygrad_lm.data.corpus import STANDARD_INPUT
 from tinygrad_lm.models import generate
 from tinygrad_lm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
 from tinygrad_lm.train.config import (
@@ -24,7 +25,7 @@ from tinygrad_lm.train.config import (
     config_to_toml,
     recorded,
 )
-from tinygrad_lm.train.estimate import expected_memory, expected_seconds
+from tinygrad_lm.train.estimate import check_memory, expected_memory, expected_seconds
 from tinygrad_lm.train.folder import RunFolder, existing_run, new_run
 from tinygrad_lm.train.metrics import Metrics, read_metrics
 from tinygrad_lm.train.picture import draw_losses
@@ -56,8 +57,9 @@ def fit(config: TrainConfig, *, name: str = "run", overwrite: bool = False, prog
     corpus = read_text(config, progress)
     with computing(absolute(config)) as config:
         trainer = new_trainer(config, corpus, begin)
-        folder = new_run(config.out, name, overwrite)
+        folder = new_run(config.out, name)
         with folder.locked():
+            folder.make_room(overwrite)
             save_checkpoint(folder.checkpoint, trainer.state())  # first of all: from here on the run can be resumed
             return run(trainer, folder, progress)
 
@@ -98,10 +100,11 @@ def first_weights(config: TrainConfig) -> Checkpoint | None:
     if not config.init_from:
         return None
     begin = load_checkpoint(existing_run(config.init_from).checkpoint)
+    shape = config_from_dict(begin.config, config.init_from)
     for name in SHAPE:
-        if getattr(config, name) != begin.config[name]:
+        if getattr(config, name) != getattr(shape, name):
             raise UserError(
-                f"{config.init_from}: its model has {name} {begin.config[name]}, not {getattr(config, name)}; "
+                f"{config.init_from}: its model has {name} {getattr(shape, name)}, not {getattr(config, name)}; "
                 f"fine-tuning keeps the shape of the model, so leave {name} out"
             )
     return begin
@@ -124,6 +127,7 @@ def new_trainer(config: TrainConfig, corpus: Corpus, begin: Checkpoint | None = 
         tokenizer = TOKENIZERS["bpe"].train(parts[0], config.vocab)
     else:
         tokenizer = TOKENIZERS[config.tokenizer].train(corpus.text, config.vocab)
+    check_memory(config, tokenizer.size)
     train_tokens, val_tokens = (tokenizer.encode(part, ", ".join(corpus.files)) for part in parts)
     trainer = Trainer(config, tokenizer, train_tokens, val_tokens, corpus.fingerprint)
     if begin:
@@ -204,9 +208,6 @@ def announce(trainer: Trainer, folder: RunFolder, progress: Progress) -> None:
     """Where the run is, what it is, and how long and how much memory it is expected to take."""
     config, model = trainer.config, trainer.model
     train_tokens, val_tokens = len(trainer.batches.tokens), len(trainer.val_tokens)
-    step = trainer.probe()
-    seconds = expected_seconds(config, step, trainer.step, val_tokens)
-    memory = expected_memory(config, model.num_parameters(), trainer.tokenizer.size)
     progress.say(f"run folder  {folder.path}")
     progress.say(
         f"text        {train_tokens:,} tokens to train on, {val_tokens:,} to validate on; "
@@ -216,6 +217,9 @@ def announce(trainer: Trainer, folder: RunFolder, progress: Progress) -> None:
         f"model       {model.num_parameters():,} parameters: {config.layers} layers, {config.heads} heads, width "
         f"{config.width}, context {config.context}; {config.dtype} on {config.device}, {config.kernels} kernels"
     )
+    step = trainer.probe()
+    seconds = expected_seconds(config, step, trainer.step, val_tokens)
+    memory = expected_memory(config, model.num_parameters(), trainer.tokenizer.size)
     progress.say(
         f"expected    about {readable_seconds(seconds)} for {config.steps - trainer.step} steps of "
         f"{step * 1000:.0f} ms, and {readable_bytes(memory)} of memory (estimates)"
@@ -244,11 +248,12 @@ def conclude(
         progress.say(draw_losses(rows, folder.picture, folder.path.name))
     path = shlex.quote(str(folder.path))
     if step < config.steps:
-        progress.say(f"stopped and saved at step {step} of {config.steps}; to continue:")
+        again = ", with the same text on standard input" if STANDARD_INPUT in config.data else ""
+        progress.say(f"stopped and saved at step {step} of {config.steps}; to continue{again}:")
         progress.say(f"tinygrad-lm train --resume {path}")
     else:
         if folder.sample(step).exists():
-            progress.say(f"a sample of {folder.sample(step)}:\n")
+            progress.say(f"a sample    {folder.sample(step)}:\n")
             progress.say(folder.sample(step).read_text(encoding="utf-8"))
         progress.say(f"more text:  tinygrad-lm sample {path} --tokens 500")
         progress.say(f"run folder  {folder.path}")

@@ -44,9 +44,11 @@ def draw_losses(rows: Sequence[dict[str, Any]], path: Path, title: str) -> str:
             axes.annotate(
                 f"{last['val_loss']:.3f}",
                 (last["step"], last["val_loss"]),
-                xytext=(0, -14),
+                xytext=(0, 8),
                 textcoords="offset points",
                 ha="right",
+                color="tab:blue",
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )
         axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
         axes.margins(y=0.1)  # room for the number

@@ -114,10 +114,10 @@ class Trainer:
         with np.errstate(all="ignore"):  # an overflow shows in the loss or the norm, which are looked at
             loss = sum(self.micro_batch(*next(self.batches)) for _ in range(config.accumulate))
             if not math.isfinite(loss):
-                raise UserError(f"step {step}: the training loss is {loss}", exit_code=1)
+                raise not_finite(step, "training loss", loss)
             norm = clip_grad_norm_(self.model.parameters(), config.clip or math.inf)
             if not math.isfinite(norm):
-                raise UserError(f"step {step}: the norm of the gradients is {norm}", exit_code=1)
+                raise not_finite(step, "norm of the gradients", norm)
             self.optimizer.step()
         self.step = step
         return {
@@ -164,7 +164,7 @@ class Trainer:
         with np.errstate(all="ignore"):
             loss = evaluate(self.model, tokens, self.config.context, self.config.device)
         if not math.isfinite(loss):
-            raise UserError(f"step {self.step}: the validation loss is {loss}", exit_code=1)
+            raise not_finite(self.step, "validation loss", loss)
         return loss
 
     def state(self) -> Checkpoint:
@@ -191,6 +191,10 @@ class Trainer:
         except (ValueError, KeyError) as error:
             raise UserError(f"the checkpoint does not fit: {error}", exit_code=1) from None
         self.step = checkpoint.step
+
+
+def not_finite(step: int, what: str, value: float) -> UserError:
+    return UserError(f"step {step}: the {what} is {value}; a lower learning_rate may help", exit_code=1)
 
 
 def load_weights(model: GPT, checkpoint: Checkpoint) -> None:
