@@ -333,3 +333,9 @@ def test_einsum_refuses_sizes_that_differ():
 
 def test_split_takes_any_whole_number():
     assert [p.tolist() for p in tg.split(np.arange(4.0), np.int64(2))] == [[0.0, 1.0], [2.0, 3.0]]
+
+
+def test_a_wider_parameter_widens_the_result():
+    x, wide = RNG.normal(size=(2, 3)).astype(np.float32), np.ones(3)
+    assert tg.layer_norm(x, wide).dtype == tg.layer_norm(x, None, wide).dtype == np.float64
+    assert tg.linear(x, np.ones((3, 3), np.float32), wide).dtype == np.float64

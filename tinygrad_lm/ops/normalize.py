@@ -81,9 +81,9 @@ def layer_norm(xp, x, weight=None, bias=None, *, eps=1e-5):
     scale = 1 / xp.sqrt(xp.mean(y * y, axis=-1, keepdims=True) + x.dtype.type(eps))
     y *= scale
     if weight is not None:
-        y *= weight
+        y = xp.multiply(y, weight, out=y if weight.dtype == y.dtype else None)
     if bias is not None:
-        y += bias
+        y = xp.add(y, bias, out=y if bias.dtype == y.dtype else None)
     return y, centre, scale
 
 

@@ -97,7 +97,7 @@ def linear(xp, x, weight, bias=None):
     if bias is not None:
         if bias.shape != (weight.shape[0],):
             raise ValueError("bias")
-        y += bias
+        y = xp.add(y, bias, out=y if bias.dtype == y.dtype else None)
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
