@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,20 @@ def table() -> str:
                 command = f"`python benchmarks/{name}.py`"
                 lines.append(f"| {f['name']} | {value} | at most {f['limit']:g} | {verdict} | {command} |")
     machines = {json.loads((ROOT / f"benchmarks/results/{n}.json").read_text())["environment"]["cpu"] for n in RESULTS}
-    return "\n".join([*lines, "", f"Measured on two cores of: {', '.join(sorted(machines))}."])
+    lines += ["", f"Measured on two cores of: {', '.join(sorted(machines))}. {where_the_time_goes()}"]
+    return "\n".join(lines)
+
+
+def where_the_time_goes() -> str:
+    """The largest parts of the reference step, forward and backward together."""
+    profile = json.loads((ROOT / "benchmarks/results/train_step_profile.json").read_text())
+    total = sum(f["value"] for f in profile["figures"]) / 1000
+    parts: Counter[str] = Counter()
+    for row in profile["ops"]:
+        name = row["op"].removesuffix("_grad")
+        parts["matrix products" if name in ("matmul", "linear") else name] += row["seconds"]
+    shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in parts.most_common(4))
+    return f"Where the time of the reference training step goes: {shares} (`train_step.py --profile`)."
 
 
 def main() -> int:
