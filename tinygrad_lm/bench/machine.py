@@ -23,7 +23,9 @@ def environment() -> dict[str, Any]:
     """
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        "command": shlex.join(
+            [os.path.basename(a) if os.path.isabs(a) else a for a in [Path(sys.argv[0]).name, *sys.argv[1:]]]
+        ),
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
