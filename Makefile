@@ -8,6 +8,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # The oracle of the differential tests.  `make test TORCH=` goes without it, and those tests are skipped with that reason.
 TORCH ?= torch==2.13.0
+# What the tests of the CUDA side need on a machine without a GPU: CuPy, which imports, and a compiler, which compiles.
+CUDA ?= cupy-cuda13x "nvidia-cuda-nvrtc==13.0.*"
 DATA ?= ../shared/data/tinyshakespeare.txt
 SOURCES = setup.py pyproject.toml $(wildcard kernels/*/*.cpp kernels/include/*)
 
@@ -26,7 +28,7 @@ $(VENV)/run: $(VENV)/bin/python $(SOURCES)
 	@touch $@
 
 $(VENV)/test: $(VENV)/bin/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist ruff mypy $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist ruff mypy $(TORCH) $(CUDA)
 	@touch $@
 
 # Tests use both cores by running in two processes, each with one thread.
