@@ -26,7 +26,7 @@ def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py"])
 def test_help(script: str) -> None:
     done = run(script, "--help")
     assert done.returncode == 0 and "--json" in done.stdout and f"python benchmarks/{script}" in done.stdout
