@@ -88,3 +88,8 @@ def test_the_schedule_of_a_run_by_hand():
 def test_settings_that_make_no_sense_are_refused(make, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         make()
+
+
+def test_a_cycle_that_rises_almost_to_its_end_still_comes_down():
+    rate = schedule.one_cycle(1.0, steps=3, rise=0.9, final=0.25)
+    assert rate(2) == 1.0 and rate(3) == 0.25
