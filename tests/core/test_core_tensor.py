@@ -129,3 +129,8 @@ def test_a_history_is_not_lost_by_wrapping_it_again():
 def test_complex_numbers_carry_no_gradient():
     with pytest.raises(TypeError, match="only floating tensors can require gradients, this one is complex128"):
         Tensor(np.array([1j]), requires_grad=True)
+
+
+def test_numpy_may_ask_a_tracked_tensor_for_its_shape():
+    x = tg.Tensor(np.ones((2, 3)), requires_grad=True)
+    assert np.shape(x) == (2, 3) and np.ndim(x) == 2 and np.size(x) == 6

@@ -33,7 +33,8 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **keywords:
 def array_function(self: Tensor, function: Any, types: Any, args: tuple, keywords: dict) -> Any:
     """np.sum(t), np.stack([t, u]), ...: computed for tensors without history, refused where a gradient is due."""
     leaves, rebuild = flatten((args, keywords))
-    if any(isinstance(x, Tensor) and x.node is not None for x in leaves):
+    asks_values = function not in (np.shape, np.ndim, np.size)
+    if asks_values and any(isinstance(x, Tensor) and x.node is not None for x in leaves):
         raise TypeError(f"np.{function.__name__} has no gradient here; use tinygrad_lm's own, or .detach().numpy()")
     arrays, others = rebuild([raw(x) for x in leaves])
     return function(*arrays, **others)
