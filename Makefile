@@ -31,8 +31,9 @@ $(VENV)/test: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist ruff mypy $(TORCH) $(CUDA)
 	@touch $@
 
-# Tests use both cores by running in two processes, each with one thread.
-TEST = env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(if $(TORCH),TINYGRAD_LM_REQUIRE_TORCH=1) $(BIN)/python -m pytest -q
+# Tests use both cores by running in two processes, each with one thread.  Strict: a test that is skipped because
+# something was not installed fails.
+TEST = env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(if $(TORCH),$(if $(CUDA),TINYGRAD_LM_STRICT=1)) $(BIN)/python -m pytest -q
 
 test: $(VENV)/test lint tiny units examples lines
 

@@ -17,6 +17,34 @@ settings.register_profile("tglm-dev", deadline=None, database=None)  # new examp
 settings.register_profile("tglm-intense", deadline=None, database=None, max_examples=2000)  # `make deep`
 settings.load_profile("tglm-ci")
 
+# What a machine or an oracle cannot do.  Under TINYGRAD_LM_STRICT=1, which `make test` sets once it has installed what
+# the tests need, a test that is skipped for any other reason fails: nothing goes missing quietly.
+CANNOT = ("this machine has", "there is a GPU", "torch says", "torch makes", "nvcc is not installed")
+CANNOT += () if os.environ.get("CI") else ("no C++ compiler",)
+
+
+def quietly_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a failure of a report that was skipped for something that ought to be there."""
+    if report.skipped and os.environ.get("TINYGRAD_LM_STRICT") == "1" and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(CANNOT):
+            report.outcome, report.longrepr = "failed", f"skipped although it must run here: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    quietly_missing(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    quietly_missing(report)
+    return report
+
+
 SWITCHES = (
     config.recording,
     config.listeners,

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.erf import erf_of
-from tinygrad_lm.ops.samples import D, N, P, binary, booleans, case, unary
+from tinygrad_lm.ops.samples import D, N, P, binary, booleans, case, unary, untied
 
 # ruff: noqa: F811  (every rule is named `_`)
 
@@ -298,13 +298,7 @@ def _(g, x, high, out):
 
 
 @op(
-    samples=lambda: [
-        case(D(2, 3), D(2, 3)),
-        case(D(3, 1), 0.0),
-        case(D(2, 3), 0.02),
-        case(D(0, 2), 1.0),
-        case(D(), D(3)),
-    ],
+    samples=untied,
     kinks=[((1.0, 1.0), (0.5, 0.5)), ((0.0, -0.0), (0.5, 0.5))],
     ufunc="maximum",
 )
@@ -324,13 +318,7 @@ def _(g, a, b):
 
 
 @op(
-    samples=lambda: [
-        case(D(2, 3), D(2, 3)),
-        case(D(3, 1), 0.0),
-        case(D(2, 3), 0.02),
-        case(D(0, 2), 1.0),
-        case(D(), D(3)),
-    ],
+    samples=untied,
     kinks=[((1.0, 1.0), (0.5, 0.5))],
     ufunc="minimum",
 )

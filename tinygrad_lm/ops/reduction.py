@@ -149,29 +149,19 @@ def _(g, *, axis):
     return flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
 
 
-@op(
-    samples=lambda: [
-        case(D(5)),
-        case(D(2, 3), axis=1),
-        case(D(2, 3), axis=0, keepdims=True),
-        case(D(1)),
-        case(D(2, 1, 3), axis=-1),
-    ]
-)
+def choosing():
+    """Axes for what answers with an index: one axis, or all."""
+    kept = case(D(2, 3), axis=0, keepdims=True)
+    return [case(D(5)), case(D(2, 3), axis=1), kept, case(D(1)), case(D(2, 1, 3), axis=-1)]
+
+
+@op(samples=choosing)
 def argmax(xp, x, *, axis=None, keepdims=False):
     """Index of the largest element; the first of those that tie.  Integers have no derivative."""
     return xp.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@op(
-    samples=lambda: [
-        case(D(5)),
-        case(D(2, 3), axis=1),
-        case(D(2, 3), axis=0, keepdims=True),
-        case(D(1)),
-        case(D(2, 1, 3), axis=-1),
-    ]
-)
+@op(samples=choosing)
 def argmin(xp, x, *, axis=None, keepdims=False):
     """Index of the smallest element; the first of those that tie.  Integers have no derivative."""
     return xp.argmin(x, axis=axis, keepdims=keepdims)

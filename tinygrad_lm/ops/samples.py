@@ -90,5 +90,10 @@ def binary(a: Any = N, b: Any = N) -> list[Case]:
     return [case(a(*s), b(*t)) for s, t in pairs] + [case(a(2, 3), 1.5)]
 
 
+def untied() -> list[Case]:
+    """Pairs without a tie, for what chooses between two."""
+    return [case(D(2, 3), D(2, 3)), case(D(3, 1), 0.0), case(D(2, 3), 0.02), case(D(0, 2), 1.0), case(D(), D(3))]
+
+
 # Where a function has a corner, what its derivative is declared to be: (inputs, gradients where 1 comes in).
 Kink = tuple[tuple[Any, ...], tuple[Any, ...]]
