@@ -3,6 +3,8 @@
     @op(samples=lambda: [case(N(3, 4), N(4)), case(N(2, 3), axis=1)])
 
 The kind of values is a fact about the operation (its domain, where it is smooth), so it stands with it.
+
+Where it has a corner, `kinks=[((1.0, 1.0), (0.5, 0.5))]` declares its derivative: inputs, and gradients where 1 comes in.
 """
 
 from __future__ import annotations
@@ -93,7 +95,3 @@ def binary(a: Any = N, b: Any = N) -> list[Case]:
 def untied() -> list[Case]:
     """Pairs without a tie, for what chooses between two."""
     return [case(D(2, 3), D(2, 3)), case(D(3, 1), 0.0), case(D(2, 3), 0.02), case(D(0, 2), 1.0), case(D(), D(3))]
-
-
-# Where a function has a corner, what its derivative is declared to be: (inputs, gradients where 1 comes in).
-Kink = tuple[tuple[Any, ...], tuple[Any, ...]]
