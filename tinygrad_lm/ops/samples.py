@@ -4,7 +4,8 @@
 
 The kind of values is a fact about the operation (its domain, where it is smooth), so it stands with it.
 
-Where it has a corner, `kinks=[((1.0, 1.0), (0.5, 0.5))]` declares its derivative: inputs, and gradients where 1 comes in.
+Where it has a corner, `kinks=[((1.0, 1.0), (0.5, 0.5))]` declares its derivative: inputs, and gradients
+where 1 comes in.
 """
 
 from __future__ import annotations
