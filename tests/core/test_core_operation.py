@@ -230,7 +230,7 @@ def test_the_public_function_is_a_real_one():
     signature = inspect.signature(tg.layer_norm)
     assert list(signature.parameters) == ["x", "weight", "bias", "eps"]
     assert signature.parameters["eps"].default == 1e-5
-    assert tg.layer_norm.__name__ == "layer_norm" and tg.layer_norm.__module__ == "tinygrad_lm.ops.normalize"
+    assert tg.layer_norm.__name__ == "layer_norm" and tg.layer_norm.__module__ == "tinygrad_lm.ops.normalization"
     assert repr(tg.layer_norm.op) == "<op layer_norm(x, weight, bias, eps)>"
     tg.layer_norm(X)
     assert "def layer_norm(x, weight=None, bias=None, eps=eps_default)" in tg.layer_norm.op.text

@@ -120,12 +120,12 @@ def test_each_input_alone_gets_the_gradient_it_gets_among_others(trial):
 
 @pytest.mark.parametrize("op", [op for op in REGISTERED if "kinks" in op.facts], ids=lambda op: op.name)
 def test_declared_kinks_have_the_declared_values(op):
-    for inputs, expected in op.facts["kinks"]:
-        named = zip(op.inputs, inputs, strict=False)
+    for kink in op.facts["kinks"]:
+        named = zip(op.inputs, kink.inputs, strict=False)
         leaves = [Tensor(np.array(v, float), requires_grad=op.rules[n] is not None) for n, v in named]
-        y = op.function(*leaves)
+        y = op.function(*leaves, **kink.params)
         y.backward(np.ones(y.shape))
-        for x, g in zip(leaves, expected, strict=False):
+        for x, g in zip(leaves, kink.grads, strict=True):
             assert x.grad is not None
             np.testing.assert_array_equal(x.grad.data, np.array(g, float))
 

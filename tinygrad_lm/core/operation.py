@@ -25,6 +25,10 @@ The words a rule may ask for, by naming them as parameters.  The tape keeps thos
 A rule returns one gradient (a joint rule: one per input it was declared for); None means zero.  Its shape may be any
 that broadcasting made of the input's: the walk sums it back.  It must not write to what it is given.
 
+    @mul.jvp("a")                           # forward mode, where somebody wrote it, is independent evidence
+    def _(t, b):                            # t: the tangent of a (a joint rule: a tuple of them); words as below
+        return t * b
+
 Rules are written once and run in two ways.  First-order backward calls them with raw arrays, and an operation that is
 given no Tensor just computes.  Under `create_graph` the same rules get Tensors, and what they do is recorded.
 """
@@ -37,10 +41,11 @@ from collections.abc import Callable, Sequence
 from keyword import iskeyword
 from typing import Any
 
-from tinygrad_lm.backend import BY_TYPE, backend_of, on_swap, table_of, widest_float
+from tinygrad_lm.backend import BY_TYPE, backend_of, is_float, on_swap, table_of, widest_float
 from tinygrad_lm.config import recording
+from tinygrad_lm.core.errors import NotDifferentiable
 from tinygrad_lm.core.functional import pullback
-from tinygrad_lm.core.plan import RESERVED, Plan, boxed, caller, compiled
+from tinygrad_lm.core.plan import RESERVED, Plan, boxed, caller, compiled, guard
 from tinygrad_lm.core.tensor import Tensor, raw
 
 OPS: dict[str, Op] = {}  # every operation by name: tests, docs and counters are driven by it
@@ -62,7 +67,7 @@ class Op:
         if not self.name.isidentifier() or iskeyword(self.name):
             raise TypeError(f"an operation needs a name to call it by, not {self.name!r}: write it with def, or name=")
         named = {*self.inputs, *self.params, *self.aux}
-        if clash := {"g", "out", "needs"} & named:
+        if clash := {"g", "t", "out", "needs"} & named:
             raise TypeError(
                 f"{self.name}: {', '.join(clash)} is a word of the rules, call it otherwise (a gradient: dy)"
             )
@@ -74,6 +79,7 @@ class Op:
         if self.variadic and len(self.inputs) > 1:
             raise TypeError(f"{self.name}: *{self.variadic} must be the only array input")
         self.rules: dict[str, Rule | None] = {}
+        self.pushes: dict[str, Rule] = {}  # forward mode: an independent witness, used by nothing but the proof
         self.plain: Callable | None = None  # the same function made of simpler ops, where `composed` declared one
         self.records: dict[tuple, Callable] = {}  # pattern of tracked inputs -> Plan.record
         self.resolved: dict[Any, tuple] = {}  # types of the inputs -> (xp, kernel or body)
@@ -89,6 +95,19 @@ class Op:
 
         def declare(function: Callable) -> Callable:
             self._declare(Rule(self, inputs, function))
+            return function
+
+        return declare
+
+    def jvp(self, *inputs: str) -> Callable:
+        """Declare the decorated function to be the forward-mode rule for these inputs: tangents in, tangent out.
+
+        The tangent of the output is the sum over the inputs.  Rules are written for arrays and serve as evidence: what
+        they say must agree with the `vjp` rules, from which they may not be derived.
+        """
+
+        def declare(function: Callable) -> Callable:
+            self.pushes.update(dict.fromkeys(inputs, Rule(self, inputs, function, first="t")))
             return function
 
         return declare
@@ -152,7 +171,7 @@ class Op:
         function.__signature__ = inspect.Signature([p.replace(kind=positional) for p in spec])
         function.__doc__, function.__module__ = self.forward.__doc__, self.forward.__module__
         function.__dict__.update(
-            op=self, vjp=self.vjp, constant=self.constant, composed=self.composed, with_aux=self.with_aux
+            op=self, vjp=self.vjp, jvp=self.jvp, constant=self.constant, composed=self.composed, with_aux=self.with_aux
         )
         return function
 
@@ -170,6 +189,55 @@ class Op:
             out = boxed(out)
         return (out, *aux)
 
+    def push(self, arrays: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+        """(output, its tangent) by the hand-written forward-mode rules, for raw arrays; a tangent None means zero.
+
+        Raises `NotDifferentiable` if an input that has a tangent has no such rule.
+
+        >>> import numpy as np, tinygrad_lm as tg
+        >>> tg.mul.op.push([np.array(3.0), np.array(2.0)], [np.array(1.0), None])
+        (array(6.), array(2.))
+        """
+        given = list(arrays) + [None] * (0 if self.variadic else len(self.inputs) - len(arrays))
+        moves = list(tangents) + [None] * (len(given) - len(tangents))
+        params = {**self.params, **params}
+        xp, compute = self.resolve(*given)
+        results = compute(xp, *given, **params)
+        out, *aux = results if self.aux else (results,)
+        outs = tuple(out) if isinstance(out, (tuple, list)) else (out,)
+        if self.variadic:
+            values: dict[str, Any] = {
+                self.variadic: tuple(given),
+                f"{self.variadic}_shape": tuple(map(xp.shape, given)),
+            }
+            moving = [self.variadic] if any(t is not None for t in moves) else []
+        else:
+            values = dict(zip(self.inputs, given, strict=True))
+            values |= {f"{n}_shape": xp.shape(a) for n, a in values.items() if a is not None}
+            moving = [n for n, t in zip(self.inputs, moves, strict=True) if t is not None]
+        values |= {**params, **dict(zip(self.aux, aux, strict=True)), "out": out}
+        moving = [n for n in moving if self.rules.get(n, True) is not None]
+        if lacking := [n for n in moving if n not in self.pushes]:
+            raise NotDifferentiable(
+                f"{self.name} has no forward-mode rule for {', '.join(lacking)}: write @{self.name}.jvp"
+            )
+        totals = [xp.zeros(xp.shape(y), getattr(y, "dtype", None)) for y in outs]
+        for rule in dict.fromkeys(self.pushes[n] for n in moving):
+            filled = [xp.zeros_like(a) if t is None and a is not None else t for a, t in zip(given, moves, strict=True)]
+            by_name = {self.variadic: tuple(filled)} if self.variadic else dict(zip(self.inputs, filled, strict=True))
+            t = tuple([by_name[n] for n in rule.inputs]) if len(rule.inputs) > 1 else by_name[rule.inputs[0]]
+            flags = moves if self.variadic else [moves[self.inputs.index(n)] for n in rule.inputs]
+            values["needs"] = tuple([f is not None for f in flags])
+            words = {w: values[w] for w in rule.words}
+            part = rule.function(
+                t,
+                *[v for w, v in words.items() if w not in rule.by_keyword],
+                **{w: v for w, v in words.items() if w in rule.by_keyword},
+            )
+            parts = part if isinstance(part, (tuple, list)) else (part,)
+            totals = [total + p if p is not None else total for total, p in zip(totals, parts, strict=True)]
+        return out, tuple(totals) if isinstance(out, (tuple, list)) else totals[0]
+
     def record_of(self, pattern: tuple[bool, ...]) -> Callable:
         """What records a call with this pattern of tracked inputs; made once, and made anew when a rule is added."""
         self.records[pattern] = Plan(self, pattern).record
@@ -186,7 +254,7 @@ class Op:
 
     def _chosen(self, *arrays: Any) -> tuple:
         backend = backend_of(*arrays)
-        kernel, body = table_of(backend).get(self.name), self.forward
+        kernel, body, wide = table_of(backend).get(self.name), self.forward, self.facts.get("arithmetic", True)
         compute = body
         if kernel is not None:
 
@@ -194,21 +262,38 @@ class Op:
                 result = kernel(xp, *arrays, **params)
                 return body(xp, *arrays, **params) if result is NotImplemented else result
 
-        # Integers never widen a float: NumPy makes float64 of float32 with int64, here it stays float32.
+        # Integers never widen a float: NumPy makes float64 of float32 with int64, here it stays float32.  And a body
+        # computes in float32 what comes in two bytes: sums do not overflow, and each result is rounded once.
         at = [] if self.variadic else [i for i, a in enumerate(arrays) if type(a) in BY_TYPE and self._promotes(i)]
-        if len(at) < 2 and not self.variadic:
+        if not self.variadic and (not at or len(at) == 1 and not wide):
             return backend.xp, compute
         plain = compute
 
-        def promoting(xp: Any, *arrays: Any, **params: Any) -> Any:
+        def mixed(xp: Any, *arrays: Any, **params: Any) -> Any:
             among = at or [i for i, a in enumerate(arrays) if type(a) in BY_TYPE]
-            first = arrays[among[0]].dtype if among else None
-            for i in among:
-                if arrays[i].dtype is not first:
-                    return plain(xp, *widened(arrays, among), **params)
-            return plain(xp, *arrays, **params)
+            dtype = widest_float([arrays[i].dtype for i in among])
+            arrays = tuple(widened(arrays, among, dtype))
+            if not wide or dtype is None or dtype.itemsize > 2:
+                return plain(xp, *arrays, **params)
+            result = NotImplemented if kernel is None else kernel(xp, *arrays, **params)
+            if result is not NotImplemented:
+                return result
+            single = [a.astype("f4") if type(a) in BY_TYPE and is_float(a.dtype) else a for a in arrays]
+            return self._narrowed(body(xp, *single, **params), dtype)
 
-        return backend.xp, promoting
+        if self.variadic:
+            return backend.xp, lambda xp, *arrays, **params: (mixed if unlike(arrays) else plain)(xp, *arrays, **params)
+        first, *others = [self.inputs[i] for i in at]
+        return backend.xp, guard(self, first, others, plain, mixed)
+
+    def _narrowed(self, results: Any, dtype: Any) -> Any:
+        """What a body returned, its output in `dtype` where floating.  Auxiliary results stay as exact as they are."""
+        out, *aux = results if self.aux else (results,)
+        if isinstance(out, (tuple, list)):
+            out = tuple([o.astype(dtype) if is_float(o.dtype) else o for o in out])
+        elif is_float(out.dtype):
+            out = out.astype(dtype)
+        return (out, *aux) if self.aux else out
 
     def _promotes(self, i: int) -> bool:
         """Whether the i-th input takes part in promotion: those that promote= names, else those with a derivative."""
@@ -224,12 +309,17 @@ def is_ours(function: Callable) -> bool:
     return (function.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
 
 
-def widened(arrays: Sequence[Any], at: Sequence[int]) -> list:
-    """`arrays` with the integer ones among those `at` cast to the floating dtype of the others, if there is one.
+def unlike(arrays: Sequence[Any]) -> bool:
+    """Whether arrays differ in dtype, or hold floats of two bytes."""
+    dtypes = {a.dtype for a in arrays if type(a) in BY_TYPE}
+    return len(dtypes) > 1 or any(d.itemsize == 2 for d in dtypes)
+
+
+def widened(arrays: Sequence[Any], at: Sequence[int], dtype: Any) -> list:
+    """`arrays` with the integer ones among those `at` cast to `dtype`, the widest floating one of them (or None).
 
     Booleans may stay: NumPy does not widen a float for them, and a mask must remain one.
     """
-    dtype = widest_float([arrays[i].dtype for i in at])
     cast = [i for i in at if dtype is not None and arrays[i].dtype.kind in "iu"]
     return [a.astype(dtype) if i in cast else a for i, a in enumerate(arrays)]
 
@@ -241,16 +331,16 @@ def _first_call(*args, **params):
 class Rule:
     """A derivative and the words it asked for, checked when it is declared."""
 
-    def __init__(self, op: Op, inputs: Sequence[str], function: Callable, words: Sequence[str] = ()):
+    def __init__(self, op: Op, inputs: Sequence[str], function: Callable, words: Sequence[str] = (), first: str = "g"):
         spec = inspect.signature(function).parameters
         self.op, self.inputs, self.function = op, tuple(inputs), function
-        first, *self.words = words or list(spec)
+        leads, *self.words = words or list(spec)
         self.by_keyword = {n for n, p in spec.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
         known = {"out", "needs", *op.aux, *op.params, *op.inputs, *(f"{n}_shape" for n in op.inputs)}
-        if first != "g" or not set(self.words) <= known or not inputs or not set(inputs) <= set(op.inputs):
+        if leads != first or not set(self.words) <= known or not inputs or not set(inputs) <= set(op.inputs):
             raise TypeError(
-                f"rule of {op.name} for ({', '.join(inputs)}) asks for ({', '.join([first, *self.words])}); "
-                f"g comes first, and there are: {', '.join(sorted(known))}"
+                f"rule of {op.name} for ({', '.join(inputs)}) asks for ({', '.join([leads, *self.words])}); "
+                f"{first} comes first, and there are: {', '.join(sorted(known))}"
             )
 
 

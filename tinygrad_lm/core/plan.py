@@ -26,9 +26,9 @@ from tinygrad_lm.core.tensor import Tensor
 EMPTY = inspect.Parameter.empty
 OUT = "out"  # a link: this word is the node's own output
 RESERVED = frozenset(  # names that the texts below use, and so not those of an operation's inputs and keywords
-    "Node Tensor any boxed compute error explain frozenset isinstance map missing ndarray new next_rank node op "
-    "pattern plan record record_of recording records resolve resolved saved see seen settled several shape_of tensor "
-    "tuple type xp".split()
+    "Node Tensor any boxed compute error explain frozenset isinstance map missing mixed ndarray new next_rank "
+    "node op params pattern plain plan record record_of recording records resolve resolved saved see seen "
+    "settled several shape_of tensor tuple type xp".split()
 )
 
 
@@ -118,6 +118,14 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         "return boxed(out)",
     ]
     return f"def {op.name}({', '.join(signature)}):\n    " + "\n    ".join(body) + "\n", scope
+
+
+def guard(op: Any, first: str, others: list[str], plain: Any, mixed: Any) -> Any:
+    """`plain`, or `mixed` where the arrays differ in dtype or hold floats of two bytes: asked at every call."""
+    given = ", ".join(["xp", *op.inputs, *["**params"] * bool(op.params)])
+    unlike = " or ".join([f"{first}.dtype.itemsize == 2", *[f"{n}.dtype is not {first}.dtype" for n in others]])
+    text = f"def compute({given}):\n    return mixed({given}) if {unlike} else plain({given})\n"
+    return compiled(text, f"op {op.name}, guard", {"plain": plain, "mixed": mixed})["compute"]
 
 
 # ------------------------------------------------------------------------------------------------ what the tape keeps

@@ -52,6 +52,7 @@ def walk(
     hooked = len(HOOKED) > 0  # asked once: a weak set answers slowly
     keep = retain_graph or create_graph
 
+    made: Any = None  # the node whose rules returned `grads`
     parents: Any = roots
     grads: Any = gradients
     while True:
@@ -64,7 +65,11 @@ def walk(
             i += 1
             if g is None or node is None:
                 continue
-            if g.shape != node.shape:
+            try:
+                alike = g.shape == node.shape
+            except AttributeError:
+                raise TypeError(f"the derivative of {made!r} returned {g!r} for an input, expected an array") from None
+            if not alike:
                 g = unbroadcast(g, node.shape)
             if g.dtype is not node.dtype and g.dtype != node.dtype:
                 g = g.astype(node.dtype)
@@ -100,7 +105,7 @@ def walk(
                 handed.add(id(g))
         if targets is not None and node in targets:
             found[node] = g if create_graph else unshared(g, node in owned, handed)
-        plan, parents = node.plan, node.parents
+        made, plan, parents = node, node.plan, node.parents
         if plan is None:
             grads = ()
             if targets is None:

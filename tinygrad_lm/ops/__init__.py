@@ -1,111 +1,46 @@
 """Layer 3: operations, one block each; importing this room attaches operators and methods to Tensor."""
 
-from tinygrad_lm.ops.activation import gelu, relu, sigmoid, silu
-from tinygrad_lm.ops.elementwise import (
-    abs,
-    add,
-    clip,
-    cos,
-    div,
-    equal,
-    erf,
-    exp,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
-    log,
-    maximum,
-    minimum,
-    mul,
-    neg,
-    not_equal,
-    pow,
-    sign,
-    sin,
-    sqrt,
-    sub,
-    tanh,
-    where,
+# ruff: noqa: F403 (each file says in its __all__ what is public)
+
+from tinygrad_lm.ops import (
+    activation,
+    elementwise,
+    indexing,
+    loss,
+    matrices,
+    methods,
+    normalization,
+    products,
+    random,
+    reduction,
+    shape,
+    softmax_attention,
 )
-from tinygrad_lm.ops.indexing import concatenate, embedding, getitem, scatter_add, setitem, split, stack, take
-from tinygrad_lm.ops.jacobian import hessian, jacobian
-from tinygrad_lm.ops.loss import cross_entropy, mse_loss
-from tinygrad_lm.ops.methods import astype, attach
-from tinygrad_lm.ops.normalize import layer_norm, log_softmax, softmax
-from tinygrad_lm.ops.products import einsum, linear, matmul
-from tinygrad_lm.ops.random import dropout
-from tinygrad_lm.ops.reduction import argmax, argmin, cumsum, logsumexp, max, mean, min, sum, var
-from tinygrad_lm.ops.shape import broadcast_to, expand_dims, flip, reshape, squeeze, swapaxes, transpose
-from tinygrad_lm.ops.softmax_attention import attention
+from tinygrad_lm.ops.activation import *
+from tinygrad_lm.ops.elementwise import *
+from tinygrad_lm.ops.indexing import *
+from tinygrad_lm.ops.loss import *
+from tinygrad_lm.ops.matrices import *
+from tinygrad_lm.ops.methods import *
+from tinygrad_lm.ops.normalization import *
+from tinygrad_lm.ops.products import *
+from tinygrad_lm.ops.random import *
+from tinygrad_lm.ops.reduction import *
+from tinygrad_lm.ops.shape import *
+from tinygrad_lm.ops.softmax_attention import *
 
-attach()
+methods.attach()
 
-__all__ = [
-    "abs",
-    "add",
-    "argmax",
-    "argmin",
-    "astype",
-    "attention",
-    "broadcast_to",
-    "clip",
-    "concatenate",
-    "cos",
-    "cross_entropy",
-    "cumsum",
-    "div",
-    "dropout",
-    "einsum",
-    "embedding",
-    "equal",
-    "erf",
-    "exp",
-    "expand_dims",
-    "flip",
-    "gelu",
-    "getitem",
-    "greater",
-    "greater_equal",
-    "hessian",
-    "jacobian",
-    "layer_norm",
-    "less",
-    "less_equal",
-    "linear",
-    "log",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "mse_loss",
-    "mul",
-    "neg",
-    "not_equal",
-    "pow",
-    "relu",
-    "reshape",
-    "scatter_add",
-    "setitem",
-    "sigmoid",
-    "sign",
-    "silu",
-    "sin",
-    "softmax",
-    "split",
-    "sqrt",
-    "squeeze",
-    "stack",
-    "sub",
-    "sum",
-    "swapaxes",
-    "take",
-    "tanh",
-    "transpose",
-    "var",
-    "where",
-]
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += elementwise.__all__
+__all__ += indexing.__all__
+__all__ += matrices.__all__
+__all__ += loss.__all__
+__all__ += methods.__all__
+__all__ += normalization.__all__
+__all__ += products.__all__
+__all__ += random.__all__
+__all__ += reduction.__all__
+__all__ += shape.__all__
+__all__ += softmax_attention.__all__

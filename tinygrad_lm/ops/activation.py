@@ -7,13 +7,20 @@ import math
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.elementwise import erf, exp, greater, tanh
 from tinygrad_lm.ops.erf import erf_of
-from tinygrad_lm.ops.samples import D, N, case, unary
+from tinygrad_lm.ops.samples import D, N, case, kink, unary
+
+__all__ = [
+    "gelu",
+    "relu",
+    "sigmoid",
+    "silu",
+]
 
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
 
-@op(samples=lambda: unary(D), kinks=[((0.0,), (0.0,))])
+@op(samples=lambda: unary(D), kinks=[kink((0.0,), (0.0,), "the flat side")])
 def relu(xp, x):
     """max(x, 0).  The derivative at 0 is 0."""
     return xp.maximum(x, 0)

@@ -8,7 +8,35 @@ import numpy as np
 
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.erf import erf_of
-from tinygrad_lm.ops.samples import D, N, P, binary, booleans, case, unary, untied
+from tinygrad_lm.ops.samples import D, N, P, binary, booleans, case, kink, unary, untied
+
+__all__ = [
+    "abs",
+    "add",
+    "clip",
+    "cos",
+    "div",
+    "equal",
+    "erf",
+    "exp",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "log",
+    "maximum",
+    "minimum",
+    "mul",
+    "neg",
+    "not_equal",
+    "pow",
+    "sign",
+    "sin",
+    "sqrt",
+    "sub",
+    "tanh",
+    "where",
+]
 
 # ruff: noqa: F811  (every rule is named `_`)
 
@@ -96,7 +124,7 @@ def _(g):
 
 @op(
     samples=lambda: [*binary(P, N), case(N(2, 3), 3), case(N(4), 2.0), case(P(4), -0.5), case(N(3), 0)],
-    kinks=[((0.0, 2.0), (0.0, 0.0)), ((0.0, 0.0), (0.0, 0.0))],
+    kinks=[kink((0.0, 2.0), (0.0, 0.0), "0^b is 0 for b > 0"), kink((0.0, 0.0), (0.0, 0.0), "a^0 is 1 for every a")],
     ufunc="power",
 )
 def pow(xp, a, b):
@@ -154,7 +182,7 @@ def _(g, out):
     return g / (2.0 * out)
 
 
-@op(samples=lambda: unary(D), kinks=[((0.0,), (0.0,))], ufunc="absolute")
+@op(samples=lambda: unary(D), kinks=[kink((0.0,), (0.0,), "the middle of -1 and 1")], ufunc="absolute")
 def abs(xp, x):
     """|x|; the derivative at 0 is 0."""
     return xp.abs(x)
@@ -165,7 +193,7 @@ def _(g, x):
     return g * sign(x)
 
 
-@op(samples=lambda: unary(D), kinks=[((0.0,), (0.0,))], ufunc="sign")
+@op(samples=lambda: unary(D), kinks=[kink((0.0,), (0.0,), "a jump; flat on both sides")], ufunc="sign")
 def sign(xp, x):
     """-1, 0 or 1; its derivative is 0 everywhere, by convention at 0 too."""
     return xp.sign(x)
@@ -272,7 +300,10 @@ where.constant("condition")
         case(D(4), None, D()),
     ],
     promote="x low high",
-    kinks=[((1.0, 0.0, 1.0), (1.0,)), ((0.0, 0.0, 1.0), (1.0,))],
+    kinks=[
+        kink((1.0, 0.0, 1.0), (1.0, 0.0, 0.0), "the bounds belong to the inside"),
+        kink((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), "the bounds belong to the inside"),
+    ],
 )
 def clip(xp, x, low=None, high=None):
     """x limited to [low, high]; either may be None.
@@ -299,7 +330,7 @@ def _(g, x, high, out):
 
 @op(
     samples=untied,
-    kinks=[((1.0, 1.0), (0.5, 0.5)), ((0.0, -0.0), (0.5, 0.5))],
+    kinks=[kink((1.0, 1.0), (0.5, 0.5), "a tie is shared"), kink((0.0, -0.0), (0.5, 0.5), "a tie is shared")],
     ufunc="maximum",
 )
 def maximum(xp, a, b):
@@ -319,7 +350,7 @@ def _(g, a, b):
 
 @op(
     samples=untied,
-    kinks=[((1.0, 1.0), (0.5, 0.5))],
+    kinks=[kink((1.0, 1.0), (0.5, 0.5), "a tie is shared")],
     ufunc="minimum",
 )
 def minimum(xp, a, b):

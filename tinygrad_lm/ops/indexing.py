@@ -13,6 +13,17 @@ from tinygrad_lm.core import op, raw
 from tinygrad_lm.ops.samples import N, case
 from tinygrad_lm.ops.shape import reshape
 
+__all__ = [
+    "concatenate",
+    "embedding",
+    "getitem",
+    "scatter_add",
+    "setitem",
+    "split",
+    "stack",
+    "take",
+]
+
 INDICES = (
     ((4, 3), (slice(None, None, 2), None, 1)),
     ((4, 3), (np.array([0, 2, 2]),)),

@@ -6,9 +6,14 @@ import numpy as np
 
 from tinygrad_lm.backend import backend_of
 from tinygrad_lm.core import op, raw
-from tinygrad_lm.ops.normalize import log_softmax, softmax
+from tinygrad_lm.ops.normalization import log_softmax, softmax
 from tinygrad_lm.ops.reduction import sum
 from tinygrad_lm.ops.samples import N, case
+
+__all__ = [
+    "cross_entropy",
+    "mse_loss",
+]
 
 # ruff: noqa: A004
 

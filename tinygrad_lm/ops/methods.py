@@ -13,7 +13,11 @@ import numpy as np
 from tinygrad_lm import config
 from tinygrad_lm.backend import is_float
 from tinygrad_lm.core import OPS, Tensor, flatten, raw
-from tinygrad_lm.ops import activation, elementwise, indexing, normalize, products, reduction, shape
+from tinygrad_lm.ops import activation, elementwise, indexing, normalization, products, reduction, shape
+
+__all__ = [
+    "astype",
+]
 
 UFUNCS = {getattr(np, op.facts["ufunc"]): op.function for op in OPS.values() if "ufunc" in op.facts}
 
@@ -131,8 +135,8 @@ METHODS = [
     activation.relu,
     activation.silu,
     activation.gelu,
-    normalize.softmax,
-    normalize.log_softmax,
+    normalization.softmax,
+    normalization.log_softmax,
     indexing.split,
     indexing.take,
 ]

@@ -8,6 +8,12 @@ from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
 from tinygrad_lm.ops.shape import broadcast_to, expand_dims, flatten_rows, reshape, transposed
 
+__all__ = [
+    "einsum",
+    "linear",
+    "matmul",
+]
+
 
 def why_not_matmul(a, b):
     """What keeps two shapes from being multiplied."""

@@ -6,6 +6,10 @@ from tinygrad_lm.backend import dropout_mask
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
 
+__all__ = [
+    "dropout",
+]
+
 
 @op(
     samples=lambda: [

@@ -6,8 +6,20 @@ import math
 
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.elementwise import equal, exp, where
-from tinygrad_lm.ops.samples import D, N, case
+from tinygrad_lm.ops.samples import D, N, case, kink
 from tinygrad_lm.ops.shape import broadcast_to, flip, reshape
+
+__all__ = [
+    "argmax",
+    "argmin",
+    "cumsum",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "sum",
+    "var",
+]
 
 # ruff: noqa: A001  (names are NumPy's)
 
@@ -92,13 +104,13 @@ def _(g, x, x_shape, *, axis, correction, keepdims):
     return expanded(g, x_shape, axis, keepdims) * ((x - mean(x, axis=axis, keepdims=True)) * scale)
 
 
-@op(samples=reducing(D), kinks=[(([1.0, 1.0, 0.0],), ([0.5, 0.5, 0.0],))])
+@op(samples=reducing(D), kinks=[kink(([1.0, 1.0, 0.0],), ([0.5, 0.5, 0.0],), "those that tie share equally")])
 def max(xp, x, *, axis=None, keepdims=False):
     """Largest element over `axis`.  Elements that tie share the gradient equally."""
     return xp.max(x, axis=axis, keepdims=keepdims)
 
 
-@op(samples=reducing(D), kinks=[(([1.0, 0.0, 0.0],), ([0.0, 0.5, 0.5],))])
+@op(samples=reducing(D), kinks=[kink(([1.0, 0.0, 0.0],), ([0.0, 0.5, 0.5],), "those that tie share equally")])
 def min(xp, x, *, axis=None, keepdims=False):
     """Smallest element over `axis`.  Elements that tie share the gradient equally."""
     return xp.min(x, axis=axis, keepdims=keepdims)

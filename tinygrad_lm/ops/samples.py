@@ -4,8 +4,8 @@
 
 The kind of values is a fact about the operation (its domain, where it is smooth), so it stands with it.
 
-Where it has a corner, `kinks=[((1.0, 1.0), (0.5, 0.5))]` declares its derivative: inputs, and gradients
-where 1 comes in.
+Where it has a corner, a jump or a singular point, `kinks=[kink((1.0, 1.0), (0.5, 0.5), "why")]` declares what its
+derivative is there: inputs, and their gradients where 1 comes in.
 """
 
 from __future__ import annotations
@@ -53,6 +53,20 @@ class Case:
     def __str__(self) -> str:
         shown = [f"{a.kind}{a.shape}" if isinstance(a, Spec) else repr(a) for a in self.arrays]
         return ", ".join(shown + [f"{k}={v}" for k, v in self.params.items()]).replace(" ", "")
+
+
+@dataclass(frozen=True)
+class Kink:
+    """A point where the derivative is a convention: inputs (numbers or nested lists), the gradient of each, why so."""
+
+    inputs: tuple[Any, ...]
+    grads: tuple[Any, ...]
+    why: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+def kink(inputs: tuple[Any, ...], grads: tuple[Any, ...], why: str = "", **params: Any) -> Kink:
+    return Kink(inputs, grads, why, params)
 
 
 def case(*arrays: Any, **params: Any) -> Case:

@@ -10,6 +10,16 @@ from numpy.lib.array_utils import normalize_axis_index
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
 
+__all__ = [
+    "broadcast_to",
+    "expand_dims",
+    "flip",
+    "reshape",
+    "squeeze",
+    "swapaxes",
+    "transpose",
+]
+
 
 @op(
     samples=lambda: [

@@ -14,6 +14,10 @@ from tinygrad_lm.ops.reduction import sum
 from tinygrad_lm.ops.samples import N, booleans, case
 from tinygrad_lm.ops.shape import transposed
 
+__all__ = [
+    "attention",
+]
+
 # ruff: noqa: A004
 
 

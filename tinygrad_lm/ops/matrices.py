@@ -11,6 +11,11 @@ from tinygrad_lm.core import grad, raw, vjp
 from tinygrad_lm.ops.indexing import stack
 from tinygrad_lm.ops.shape import reshape
 
+__all__ = [
+    "hessian",
+    "jacobian",
+]
+
 
 def jacobian(f: Callable) -> Callable:
     """A function of one array that returns d f(x) / d x, of shape f(x).shape + x.shape; one backward pass per row.

@@ -7,6 +7,12 @@ from tinygrad_lm.ops.elementwise import exp
 from tinygrad_lm.ops.reduction import mean, sum
 from tinygrad_lm.ops.samples import N, case
 
+__all__ = [
+    "layer_norm",
+    "log_softmax",
+    "softmax",
+]
+
 # ruff: noqa: A004
 
 

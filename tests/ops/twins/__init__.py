@@ -1,0 +1,1 @@
+"""torch's counterparts of our operations, one file for each file of ops/."""
