@@ -171,7 +171,7 @@ def test_an_observer_sees_every_node_newest_first():
     seen = []
     with tg.watch(lambda node, g, grads: seen.append((node.op.name, g, grads))):
         z.sum().backward()
-    assert [name for name, _, _ in seen] == ["sum", "mul", "exp"]
+    assert [name for name, _, _ in seen] == ["sum", "multiply", "exp"]
     np.testing.assert_array_equal(seen[1][1], np.ones(3))
     np.testing.assert_allclose(seen[1][2], [y.data, y.data])
     np.testing.assert_allclose(seen[2][1], 2 * y.data)

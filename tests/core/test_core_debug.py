@@ -208,7 +208,7 @@ ERRORS = {
         ValueError,
         "and the mask (2, 2) over (..., 3, 3), do not broadcast",
     ),
-    "text": (lambda: leaf(X) * "a", TypeError, "mul(a: float64 (3, 4), b: str): expected arrays, Tensors or"),
+    "text": (lambda: leaf(X) * "a", TypeError, "multiply(a: float64 (3, 4), b: str): expected arrays, Tensors or"),
     "a list": (lambda: tg.exp([1.0]), TypeError, "got list; wrap it: Tensor(...)"),
     "einsum": (lambda: tg.einsum("ij,jk->ik", X, X), ValueError, "einsum"),
     "einsum, operands": (lambda: tg.einsum("ij->i", X, X), ValueError, "names 1 operands and got 2"),

@@ -43,7 +43,7 @@ def test_what_it_says_of_itself():
     assert x.requires_grad and x.is_leaf and not (x * 2).is_leaf and Tensor([1.0]).is_leaf
     assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.])"
     assert repr(Tensor([1.0], requires_grad=True)) == "Tensor([1.], requires_grad=True)"
-    assert repr(Tensor([1.0], requires_grad=True) * 2) == "Tensor([2.], op=mul)"
+    assert repr(Tensor([1.0], requires_grad=True) * 2) == "Tensor([2.], op=multiply)"
     assert repr(Tensor(np.ones(1))) == "Tensor([1.], dtype=float64)"
     assert repr(Tensor([True])) == "Tensor([ True])" and repr(Tensor([3])) == "Tensor([3])"
 

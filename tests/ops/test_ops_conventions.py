@@ -261,12 +261,12 @@ def test_a_kernel_may_decline_and_then_the_body_runs():
 def test_kernels_get_integers_already_in_the_dtype_of_the_floats():
     seen = []
 
-    def mul(xp, a, b):
+    def multiply(xp, a, b):
         seen.append(b.dtype)
         return a * b
 
-    with tg.use_kernels({"mul": mul}):
-        tg.mul(A.astype(np.float32), np.arange(3))
+    with tg.use_kernels({"multiply": multiply}):
+        tg.multiply(A.astype(np.float32), np.arange(3))
     assert seen == [np.float32]
 
 

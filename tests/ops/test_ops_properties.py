@@ -20,9 +20,9 @@ from tinygrad_lm.testing import gradcheck, gradgradcheck
 
 BINARY = {
     "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / (b * b + 1.0),
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / (b * b + 1.0),
     "mse": lambda a, b: tg.mse_loss(a, b, reduction="none"),
 }
 UNARY = {  # bounded, so that a chain of them stays where finite differences mean something

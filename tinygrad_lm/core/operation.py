@@ -1,10 +1,10 @@
 """Operations: one block each, a forward whose body is the reference and the rules of its derivative.
 
     @op                                     # or @op(aux="mean rstd", samples=..., **facts)
-    def mul(xp, a, b):                      # xp: the array module; arrays positional; metadata keyword-only
+    def multiply(xp, a, b):                 # xp: the array module; arrays positional; metadata keyword-only
         return xp.multiply(a, b)
 
-    @mul.vjp("a")                           # one rule per input ...
+    @multiply.vjp("a")                      # one rule per input ...
     def _(g, b):
         return g * b
 
@@ -25,7 +25,7 @@ The words a rule may ask for, by naming them as parameters.  The tape keeps thos
 A rule returns one gradient (a joint rule: one per input it was declared for); None means zero.  Its shape may be any
 that broadcasting made of the input's: the walk sums it back.  It must not write to what it is given.
 
-    @mul.jvp("a")                           # forward mode, where somebody wrote it, is independent evidence
+    @multiply.jvp("a")                      # forward mode, where somebody wrote it, is independent evidence
     def _(t, b):                            # t: the tangent of a (a joint rule: a tuple of them); words as below
         return t * b
 
@@ -195,7 +195,7 @@ class Op:
         Raises `NotDifferentiable` if an input that has a tangent has no such rule.
 
         >>> import numpy as np, tinygrad_lm as tg
-        >>> tg.mul.op.push([np.array(3.0), np.array(2.0)], [np.array(1.0), None])
+        >>> tg.multiply.op.push([np.array(3.0), np.array(2.0)], [np.array(1.0), None])
         (array(6.), array(2.))
         """
         given = list(arrays) + [None] * (0 if self.variadic else len(self.inputs) - len(arrays))
@@ -221,7 +221,7 @@ class Op:
             raise NotDifferentiable(
                 f"{self.name} has no forward-mode rule for {', '.join(lacking)}: write @{self.name}.jvp"
             )
-        totals = [xp.zeros(xp.shape(y), getattr(y, "dtype", None)) for y in outs]
+        totals: list = [xp.zeros(xp.shape(y), y.dtype) for y in outs]
         for rule in dict.fromkeys(self.pushes[n] for n in moving):
             filled = [xp.zeros_like(a) if t is None and a is not None else t for a, t in zip(given, moves, strict=True)]
             by_name = {self.variadic: tuple(filled)} if self.variadic else dict(zip(self.inputs, filled, strict=True))
@@ -236,7 +236,8 @@ class Op:
             )
             parts = part if isinstance(part, (tuple, list)) else (part,)
             totals = [total + p if p is not None else total for total, p in zip(totals, parts, strict=True)]
-        return out, tuple(totals) if isinstance(out, (tuple, list)) else totals[0]
+        pushed = tuple(map(xp.asarray, totals))
+        return (outs, pushed) if isinstance(out, (tuple, list)) else (xp.asarray(out), pushed[0])
 
     def record_of(self, pattern: tuple[bool, ...]) -> Callable:
         """What records a call with this pattern of tracked inputs; made once, and made anew when a rule is added."""

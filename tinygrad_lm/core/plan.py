@@ -2,9 +2,9 @@
 
 Every operation needs the same few steps: unwrap Tensors, compute, and, where an input is tracked, record a node.  Done
 by loops over arguments these steps cost more than a small array operation itself, so they are written out as text,
-once per operation, and compiled on the first call.  `print(op.text)` and `print(plan.text)` show them; for `mul`:
+once per operation, and compiled on the first call.  `print(op.text)` and `print(plan.text)` show them; for `multiply`:
 
-    def mul(a, b):                                              def pull(g, saved):         # only `a` tracked
+    def multiply(a, b):                                         def pull(g, saved):         # only `a` tracked
         if a_boxed := isinstance(a, Tensor):                        b, = saved
             a_node, a = a.node, a.data                              g_a = rule_a(g, b)
         ...                                                         return (g_a,)

@@ -15,7 +15,7 @@ __all__ = [
     "add",
     "clip",
     "cos",
-    "div",
+    "divide",
     "equal",
     "erf",
     "exp",
@@ -26,14 +26,14 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
-    "mul",
-    "neg",
+    "multiply",
+    "negative",
     "not_equal",
     "pow",
     "sign",
     "sin",
     "sqrt",
-    "sub",
+    "subtract",
     "tanh",
     "where",
 ]
@@ -64,60 +64,70 @@ def _(g):
 
 
 @op(samples=binary, ufunc="subtract")
-def sub(xp, a, b):
+def subtract(xp, a, b):
     """a - b, elementwise; shapes broadcast."""
     return xp.subtract(a, b)
 
 
-@sub.vjp("a")
+@subtract.vjp("a")
 def _(g):
     return g
 
 
-@sub.vjp("b")
+@subtract.vjp("b")
 def _(g):
     return -g
 
 
 @op(samples=binary, ufunc="multiply")
-def mul(xp, a, b):
+def multiply(xp, a, b):
     """a * b, elementwise; shapes broadcast."""
     return xp.multiply(a, b)
 
 
-@mul.vjp("a")
+@multiply.vjp("a")
 def _(g, b):
     return g * b
 
 
-@mul.vjp("b")
+@multiply.vjp("b")
 def _(g, a):
     return g * a
 
 
+@multiply.jvp("a")
+def _(t, b):
+    return t * b
+
+
+@multiply.jvp("b")
+def _(t, a):
+    return a * t
+
+
 @op(samples=lambda: binary(N, P), ufunc="divide")
-def div(xp, a, b):
+def divide(xp, a, b):
     """a / b, elementwise; shapes broadcast."""
     return xp.divide(a, b)
 
 
-@div.vjp("a")
+@divide.vjp("a")
 def _(g, b):
     return g / b
 
 
-@div.vjp("b")
+@divide.vjp("b")
 def _(g, b, out):
     return -(g * out) / b
 
 
 @op(samples=unary, ufunc="negative")
-def neg(xp, x):
+def negative(xp, x):
     """-x."""
     return xp.negative(x)
 
 
-@neg.vjp("x")
+@negative.vjp("x")
 def _(g):
     return -g
 

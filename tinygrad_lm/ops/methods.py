@@ -94,9 +94,9 @@ def permuted(self: Tensor, *axes: Any) -> Tensor:
 
 OPERATORS = {
     "add": elementwise.add,
-    "sub": elementwise.sub,
-    "mul": elementwise.mul,
-    "truediv": elementwise.div,
+    "sub": elementwise.subtract,
+    "mul": elementwise.multiply,
+    "truediv": elementwise.divide,
     "pow": elementwise.pow,
     "matmul": products.matmul,
 }
@@ -158,7 +158,7 @@ def attach() -> None:
         setattr(cls, f"__{name}__", lambda self, other, f=bitwise: Tensor(f(self.data, raw(other))))
         setattr(cls, f"__r{name}__", lambda self, other, f=bitwise: Tensor(f(raw(other), self.data)))
     cls.__invert__ = lambda self: Tensor(~self.data)
-    cls.__neg__, cls.__abs__, cls.__pos__ = elementwise.neg, elementwise.abs, lambda self: self
+    cls.__neg__, cls.__abs__, cls.__pos__ = elementwise.negative, elementwise.abs, lambda self: self
     cls.__getitem__ = lambda self, index: indexing.getitem(self, index=index_of(index))
     cls.__iter__ = lambda self: iter([self[i] for i in range(len(self))])
     cls.__setitem__ = assign
