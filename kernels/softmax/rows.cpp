@@ -8,8 +8,10 @@
 //                       8) read and as many written per element.
 // Needs                 C-contiguous rows with at least one column; x and y may be the same array.
 // Improves on           - (the first rung)
-// Limits                Single-threaded.  Rows longer than the cache are read and written twice.  NaN anywhere, or a
-//                       row of -inf alone, makes the row NaN, as in the reference.
+// Limits                Single-threaded.  Rows longer than the cache are read and written twice.  NaN anywhere makes the
+//                       row NaN, a row of -inf alone becomes 0, as in the reference.
+#include <limits>
+
 #include "native.h"
 
 // Partial sums of this many columns are added in double: the error does not grow with the length of the row.
@@ -21,6 +23,7 @@ static void softmax_rows(const T* x, T* y, int64_t rows, int64_t columns) {
         T peak = x[0];
 #pragma omp simd reduction(max : peak)
         for (int64_t c = 0; c < columns; c++) peak = x[c] > peak ? x[c] : peak;
+        if (peak == -std::numeric_limits<T>::infinity()) peak = 0;  // -inf minus itself would be NaN
 
         double sum = 0;
         for (int64_t start = 0; start < columns; start += BLOCK) {
@@ -35,7 +38,7 @@ static void softmax_rows(const T* x, T* y, int64_t rows, int64_t columns) {
             sum += double(partial);
         }
 
-        const T total = T(sum);
+        const T total = sum == 0 ? T(1) : T(sum);
 #pragma omp simd
         for (int64_t c = 0; c < columns; c++) y[c] /= total;
     }

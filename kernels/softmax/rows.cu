@@ -10,8 +10,10 @@
 //                       multiple of 32; shared memory for one float per warp.  Any architecture from sm_80.
 // Improves on           - (the first rung)
 // Limits                A row longer than the caches is read three times from memory; short rows leave most of a block
-//                       idle.  NaN anywhere, or a row of -inf alone, makes the row NaN, as in the reference.
+//                       idle.  NaN anywhere makes the row NaN, a row of -inf alone becomes 0, as in the reference.
 #include "tg.h"
+
+static constexpr float LEAST = -3.402823466e38f;  // the finite one
 
 struct Larger {
     __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
@@ -45,10 +47,12 @@ extern "C" __global__ void softmax_rows(const float* __restrict__ x, float* __re
     float peak = x[0];  // fmaxf passes over NaN; the sum below does not
     for (int64_t c = first; c < columns; c += step) peak = fmaxf(peak, x[c]);
     peak = block_fold(peak, x[0], per_warp, Larger());
+    if (peak < LEAST) peak = 0.0f;  // -inf minus itself would be NaN
 
     float sum = 0.0f;
     for (int64_t c = first; c < columns; c += step) sum += expf(x[c] - peak);
     sum = block_fold(sum, 0.0f, per_warp, Plus());
+    if (sum == 0.0f) sum = 1.0f;
 
     for (int64_t c = first; c < columns; c += step) y[c] = expf(x[c] - peak) / sum;
 }

@@ -46,7 +46,7 @@ KEPT = {
     "layer_norm": (lambda x: tg.layer_norm(x), {"x", "weight", "centre", "scale", "eps"}, 128 + 2 * 32),
     "attention": (
         lambda x: tg.attention(x, C, C),
-        {"q", "k", "v", "mask", "out", "lse", "causal", "scale"},
+        {"q", "k", "v", "mask", "out", "lse", "causal", "scale", "dropout", "key"},
         4 * 128 + 32,
     ),
 }

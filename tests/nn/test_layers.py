@@ -39,6 +39,19 @@ def pairs(torch):
         "silu": (nn.SiLU(), t.SiLU(), x),
         "tanh": (nn.Tanh(), t.Tanh(), x),
         "sigmoid": (nn.Sigmoid(), t.Sigmoid(), x),
+        "leaky relu": (nn.LeakyReLU(0.2), t.LeakyReLU(0.2), x),
+        "elu": (nn.ELU(alpha=0.5), t.ELU(alpha=0.5), x),
+        "selu": (nn.SELU(), t.SELU(), x),
+        "mish": (nn.Mish(), t.Mish(), x),
+        "softplus": (nn.Softplus(), t.Softplus(), x),
+        "hardtanh": (nn.Hardtanh(-0.5, 0.7), t.Hardtanh(-0.5, 0.7), x),
+        "log sigmoid": (nn.LogSigmoid(), t.LogSigmoid(), x),
+        "hardsigmoid": (nn.Hardsigmoid(), t.Hardsigmoid(), x),
+        "hardswish": (nn.Hardswish(), t.Hardswish(), x),
+        "softmax": (nn.Softmax(axis=0), t.Softmax(dim=0), x),
+        "log softmax": (nn.LogSoftmax(), t.LogSoftmax(dim=-1), x),
+        "prelu": (nn.PReLU(dtype=F64), t.PReLU(dtype=f64), x),
+        "prelu, each channel": (nn.PReLU(3, start=-0.5, dtype=F64), t.PReLU(3, init=-0.5, dtype=f64), wide),
         "sequential": (
             nn.Sequential(nn.Linear(3, 8, dtype=F64), nn.Tanh(), nn.Linear(8, 1, dtype=F64)),
             t.Sequential(t.Linear(3, 8), t.Tanh(), t.Linear(8, 1)).double(),
@@ -114,6 +127,7 @@ def test_dropout_is_the_identity_in_evaluation_and_at_zero():
         (lambda: nn.Dropout(1.0), "Dropout: p is the probability.*got 1.0"),
         (lambda: nn.Dropout(-0.1), "Dropout: p is the probability.*got -0.1"),
         (lambda: nn.GELU("fast"), "GELU: approximate is 'none' or 'tanh', got 'fast'"),
+        (lambda: nn.PReLU(0), "PReLU: count must be a whole number above 0, got 0"),
         (lambda: nn.MultiHeadAttention(10, 3), "MultiHeadAttention: heads must divide width, got 3 heads and width 10"),
         (lambda: nn.MultiHeadAttention(10, 0), "MultiHeadAttention: heads must be a whole number above 0, got 0"),
     ],
@@ -121,6 +135,17 @@ def test_dropout_is_the_identity_in_evaluation_and_at_zero():
 def test_arguments_that_make_no_sense_are_refused_in_one_line(make, message):
     with pytest.raises(ValueError, match=f"^{message}[^\n]*$"):
         make()
+
+
+def test_settings_of_activations_are_shown_and_checked():
+    assert repr(nn.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)" and repr(nn.ReLU()) == "ReLU"
+    assert repr(nn.GELU("tanh")) == "GELU(approximate='tanh')" and repr(nn.GELU()) == "GELU"
+    with pytest.raises(TypeError, match="^ELU: got an unexpected keyword argument 'beta'$"):
+        nn.ELU(beta=1.0)
+    with pytest.raises(TypeError, match="^ReLU: too many positional arguments$"):
+        nn.ReLU(1.0)
+    with pytest.raises(ValueError, match=r"PReLU\(3\) takes \(N, C, ...\) with C = 3, got shape \(2, 4\)"):
+        nn.PReLU(3)(np.ones((2, 4)))
 
 
 def test_a_list_of_modules_is_indexed_counted_and_extended():

@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_lm as tg
 from tinygrad_lm import OPS, Tensor
+from tinygrad_lm.testing.trials import is_floating, trials
 
 A = np.array([[1.0, 2.0, 3.0], [0.5, 0.25, 4.0]])
 SYMBOLS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -133,11 +134,11 @@ def test_comparing_with_none_is_elementwise_and_tensors_are_their_own_keys():
 @pytest.mark.parametrize("op", [op for op in OPS.values() if "ufunc" in op.facts], ids=lambda op: op.name)
 def test_a_ufunc_runs_the_operation_of_its_name(op):
     ufunc = getattr(np, op.facts["ufunc"])
-    arrays = [A + 0.5, np.array(A).T.copy() if op.name == "matmul" else A][: ufunc.nin]
+    arrays = next(d for d in (t.draw() for t in trials(op)) if all(is_floating(a) and a.ndim and a.size for a in d))
     x = Tensor(arrays[0], requires_grad=True)
     y = ufunc(x, *arrays[1:])
     assert type(y) is Tensor
-    np.testing.assert_array_equal(y.data, ufunc(*arrays))
+    np.testing.assert_allclose(y.data, ufunc(*arrays), rtol=1e-15)  # vecdot may add in another order
     expected = op.function(x, *arrays[1:])
     assert y.requires_grad == expected.requires_grad
     if y.requires_grad:
@@ -160,7 +161,7 @@ TRACKED = {
     "accumulate": lambda x: np.add.accumulate(x),
     "outer": lambda x: np.multiply.outer(x, x),
     "at": lambda x: np.add.at(x, 0, 1.0),
-    "no such operation": lambda x: np.arctan2(x, x),
+    "no such operation": lambda x: np.heaviside(x, x),
     "where=": lambda x: np.exp(x, where=np.ones((2, 3), bool)),
     "dtype=": lambda x: np.exp(x, dtype=np.float32),
     "out= an array": lambda x: np.exp(x, out=np.empty((2, 3))),
@@ -185,7 +186,7 @@ def test_what_would_lose_a_gradient_raises(call):
 
 def test_the_way_out_is_named():
     x = Tensor(A, requires_grad=True)
-    for refused in (lambda: np.asarray(x), lambda: x.numpy(), lambda: np.add.reduce(x), lambda: np.arctan2(x, 1.0)):
+    for refused in (lambda: np.asarray(x), lambda: x.numpy(), lambda: np.add.reduce(x), lambda: np.heaviside(x, 1)):
         with pytest.raises((RuntimeError, TypeError), match=r"\.detach\(\)\.numpy\(\)"):
             refused()
     assert x.detach().numpy() is x.data
@@ -199,7 +200,7 @@ def test_without_a_gradient_numpy_may_do_as_it_likes():
     x = Tensor(A)
     np.testing.assert_array_equal(np.asarray(x), A)
     np.testing.assert_array_equal(np.add.reduce(x), A.sum(0))
-    np.testing.assert_array_equal(np.arctan2(x, x), np.arctan2(A, A))
+    np.testing.assert_array_equal(np.heaviside(x, x), np.heaviside(A, A))
     np.testing.assert_array_equal(np.concatenate([x, x]), np.concatenate([A, A]))
     out = np.empty_like(A)
     assert np.exp(x, out=out) is out

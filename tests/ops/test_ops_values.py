@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -339,3 +341,45 @@ def test_a_wider_parameter_widens_the_result():
     x, wide = RNG.normal(size=(2, 3)).astype(np.float32), np.ones(3)
     assert tg.layer_norm(x, wide).dtype == tg.layer_norm(x, None, wide).dtype == np.float64
     assert tg.linear(x, np.ones((3, 3), np.float32), wide).dtype == np.float64
+
+
+WHOLE = np.array([[3, 1, 0, 2], [0, 2, 1, 1]])
+OF_WHOLE = {
+    "softmax": tg.softmax,
+    "log_softmax": tg.log_softmax,
+    "gelu": lambda x: tg.gelu(x, approximate="tanh"),
+    "dropout": lambda x: tg.dropout(x, 0.3, (1, 2)),
+    "rotary_embedding": tg.rotary_embedding,
+    "batch_norm_eval": lambda x: tg.batch_norm_eval(x, x[0] * 0, x[0]),
+    "rnn": lambda x: tg.rnn(x[None], x[:, :1], x[:1], x[:1, :1])[0],
+    "lstm": lambda x: tg.lstm(x[None], x[:, :1], x[:, :1], x[[0, 1, 0, 1]], x[[0, 1, 0, 1], :1])[0],
+    "gru": lambda x: tg.gru(x[None], x[:, :1], x[[0, 1, 0]], x[[0, 1, 0], :1])[0],
+    "ctc_loss": lambda x: tg.ctc_loss(x[:, None], np.array([[1]]), np.array([2]), np.array([1])),
+}
+
+
+@pytest.mark.parametrize("name", OF_WHOLE)
+def test_whole_numbers_are_computed_as_floats(name):
+    ours, expected = OF_WHOLE[name](WHOLE), OF_WHOLE[name](WHOLE.astype(float))
+    assert np.asarray(ours).dtype == np.float64
+    np.testing.assert_allclose(ours, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("loss", [tg.binary_cross_entropy, tg.binary_cross_entropy_with_logits])
+@pytest.mark.parametrize("kind", [bool, int])
+def test_targets_that_are_no_floats_widen_no_loss(loss, kind):
+    x, y = np.array([0.2, 0.9, 0.6], np.float32), np.array([True, False, True])
+    assert loss(x, y.astype(kind)).dtype == np.float32
+    np.testing.assert_array_equal(loss(x, y.astype(kind)), loss(x, y.astype(np.float32)))
+    assert tg.grad(lambda x: loss(x, y.astype(kind)))(x).dtype == np.float32
+
+
+def test_a_jacobian_of_whole_numbers_is_refused():
+    with pytest.raises(TypeError, match="needs a floating array, got int64"):
+        tg.jacobian(tg.exp)(np.array([1, 2]))
+
+
+def test_nothing_is_imported_for_the_sake_of_a_declaration():
+    code = "import sys, tinygrad_lm; print('numpy.ma' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -151,6 +151,8 @@ def backend_of(*arrays: Any) -> Backend:
     found: dict[str, Backend] = {}
     for a in arrays:
         backend = BY_TYPE.get(type(a))
+        if backend is None and isinstance(a, numpy.generic):  # a scalar of a type that NumPy does not have: bfloat16
+            backend = BY_TYPE[type(a)] = CPU
         if backend is not None:
             found[backend.device] = backend
         elif isinstance(a, (list, tuple)) or not isinstance(a, (int, float, complex, type(None))):

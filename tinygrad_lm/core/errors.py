@@ -22,6 +22,13 @@ class OperationError(Exception):
     """Marks errors whose message already says which operation failed, on what, and where."""
 
 
+# The same names as the built-in ones: a traceback shows no machinery.
+KINDS: dict[type, Any] = {
+    kind: type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})
+    for kind in (TypeError, IndexError, ValueError)
+}
+
+
 def user_line(depth: int = 1) -> str:
     """'file:line' of the innermost caller outside this package."""
     frame: Any = sys._getframe(depth)
@@ -51,6 +58,14 @@ def no_broadcast(shapes: Sequence[tuple]) -> str | None:
     return None
 
 
+def no_loop(said: str, arrays: Sequence[Any]) -> str | None:
+    """Why NumPy does not compute with these dtypes; None where it said something else."""
+    if not any(word in said for word in ("ufunc", "numpy boolean", "promoted")):
+        return None
+    dtypes = dict.fromkeys(str(a.dtype) if hasattr(a, "dtype") else type(a).__name__ for a in arrays)
+    return f"it is not defined for {' and '.join(dtypes) or None}: convert first, e.g. x.astype('float32')"
+
+
 def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Exception:
     """The error to raise where a forward failed: one line with op, arguments, reason and the user's line.
 
@@ -67,14 +82,14 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
         return error
     shapes = [None if a is None else getattr(a, "shape", ()) for a in arrays]
     diagnose = op.facts.get("diagnose")
-    if diagnose and not isinstance(error, TypeError):
+    if isinstance(error, TypeError):
+        why = no_loop(str(error), [a for a in arrays if a is not None])
+    elif diagnose:
         why = diagnose(*shapes, **params)
     else:
         why = no_broadcast([s for s in shapes if s]) if "broadcast" in str(error) else None
     kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
-    said = type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})(
-        f"{call}: {why or ' '.join(str(error).split())} [{user_line(2)}]"
-    )
+    said = KINDS[kind](f"{call}: {why or ' '.join(str(error).split())} [{user_line(2)}]")
     if inside := users_body(error):
         said.add_note(f"raised at {inside}")
     return said

@@ -45,9 +45,14 @@ from tinygrad_lm.backend import BY_TYPE, backend_of, is_float, on_swap, table_of
 from tinygrad_lm.config import recording
 from tinygrad_lm.core.errors import NotDifferentiable
 from tinygrad_lm.core.functional import pullback
-from tinygrad_lm.core.plan import RESERVED, Plan, boxed, caller, compiled, guard
+from tinygrad_lm.core.plan import EMPTY, RESERVED, Plan, boxed, caller, compiled, guard
 from tinygrad_lm.core.tensor import Tensor, raw
 
+KEYWORD, POSITIONAL, VARIADIC = (
+    inspect.Parameter.KEYWORD_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 OPS: dict[str, Op] = {}  # every operation by name: tests, docs and counters are driven by it
 
 
@@ -55,14 +60,15 @@ class Op:
     """A forward, its rules, and facts about it.  `function` is what a user calls."""
 
     def __init__(self, forward: Callable, aux: str = "", **facts: Any):
-        _, *spec = inspect.signature(forward).parameters.values()
-        keyword, variadic = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL
+        self.parameters = parameters_of(forward)[1:]  # without xp
         self.forward, self.facts = forward, facts
         self.name: str = facts.pop("name", forward.__name__)
-        self.inputs = [p.name for p in spec if p.kind is not keyword]
-        self.required = [p.name for p in spec if p.kind is not keyword and p.default is not None]
-        self.variadic = next((p.name for p in spec if p.kind is variadic), None)
-        self.params = {p.name: p.default for p in spec if p.kind is keyword}
+        self.inputs = [p.name for p in self.parameters if p.kind is not KEYWORD]
+        self.required = [p.name for p in self.parameters if p.kind is not KEYWORD and p.default is not None]
+        self.variadic = next((p.name for p in self.parameters if p.kind is VARIADIC), None)
+        self.params = {p.name: p.default for p in self.parameters if p.kind is KEYWORD}
+        # A keyword without a default cannot follow an input that may be left out, unless it must be named.
+        self.by_name_only = len(self.required) < len(self.inputs) and EMPTY in self.params.values()
         self.aux = tuple(aux.split())
         if not self.name.isidentifier() or iskeyword(self.name):
             raise TypeError(f"an operation needs a name to call it by, not {self.name!r}: write it with def, or name=")
@@ -123,7 +129,7 @@ class Op:
 
         It serves the inputs for which nothing else was declared, and tests compare the op with it.
         """
-        named = list(inspect.signature(plain).parameters)
+        named = [p.name for p in parameters_of(plain)]
         inputs, rest = [n for n in named if n in self.inputs], [n for n in named if n not in self.inputs]
         at = [i for i, n in enumerate(inputs) if n not in self.rules]
 
@@ -166,10 +172,13 @@ class Op:
             return function
 
         scope["write_out"] = write_out
-        positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        spec = list(inspect.signature(self.forward).parameters.values())[1:]
-        function.__signature__ = inspect.Signature([p.replace(kind=positional) for p in spec])
-        function.__doc__, function.__module__ = self.forward.__doc__, self.forward.__module__
+        spec = [
+            p if p.kind is KEYWORD and self.by_name_only else inspect.Parameter(p.name, POSITIONAL, default=p.default)
+            for p in self.parameters
+        ]
+        function.__signature__ = inspect.Signature(spec, __validate_parameters__=False)
+        function.__qualname__, function.__module__ = self.name, self.forward.__module__
+        function.__doc__ = self.forward.__doc__
         function.__dict__.update(
             op=self, vjp=self.vjp, jvp=self.jvp, constant=self.constant, composed=self.composed, with_aux=self.with_aux
         )
@@ -305,6 +314,20 @@ class Op:
         return f"<op {self.name}({', '.join([*self.inputs, *self.params])})>"
 
 
+def parameters_of(function: Any) -> list[inspect.Parameter]:
+    """`inspect.signature(function).parameters`, read off the code: hundreds of rules are declared at every import."""
+    code, defaults = function.__code__, function.__defaults__ or ()
+    names, n, k = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
+    given = (EMPTY,) * (n - len(defaults)) + defaults
+    found = [
+        inspect.Parameter(name, POSITIONAL, default=default) for name, default in zip(names[:n], given, strict=True)
+    ]
+    if code.co_flags & inspect.CO_VARARGS:
+        found.append(inspect.Parameter(names[n + k], VARIADIC))
+    keywords = function.__kwdefaults__ or {}
+    return found + [inspect.Parameter(name, KEYWORD, default=keywords.get(name, EMPTY)) for name in names[n : n + k]]
+
+
 def is_ours(function: Callable) -> bool:
     """Whether this package defines it."""
     return (function.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
@@ -333,10 +356,10 @@ class Rule:
     """A derivative and the words it asked for, checked when it is declared."""
 
     def __init__(self, op: Op, inputs: Sequence[str], function: Callable, words: Sequence[str] = (), first: str = "g"):
-        spec = inspect.signature(function).parameters
+        spec = parameters_of(function)
         self.op, self.inputs, self.function = op, tuple(inputs), function
-        leads, *self.words = words or list(spec)
-        self.by_keyword = {n for n, p in spec.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        leads, *self.words = words or [p.name for p in spec]
+        self.by_keyword = {p.name for p in spec if p.kind is KEYWORD}
         known = {"out", "needs", *op.aux, *op.params, *op.inputs, *(f"{n}_shape" for n in op.inputs)}
         if leads != first or not set(self.words) <= known or not inputs or not set(inputs) <= set(op.inputs):
             raise TypeError(

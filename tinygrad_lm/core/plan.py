@@ -89,7 +89,7 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         arrays, key, nodes = f"*{xs}", f"frozenset(map(type, {xs}))", [f"{xs}_nodes"]
         tracked, pattern = f"any([n is not None for n in {xs}_nodes])", "()"
     else:
-        signature = [n if n in op.required else f"{n}=None" for n in op.inputs] + params
+        signature = [n if n in op.required else f"{n}=None" for n in op.inputs] + ["*"] * op.by_name_only + params
         unwrap = []
         for n in op.inputs:
             unwrap += [f"if {n}_boxed := isinstance({n}, Tensor):", f"    {n}_node, {n} = {n}.node, {n}.data"]

@@ -6,7 +6,8 @@ Every constructor takes `generator`, from which initial values are drawn (None: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -110,47 +111,118 @@ class Dropout(Module):
         return f"{self.p}"
 
 
-class ReLU(Module):
-    """max(x, 0)"""
+class Activation(Module):
+    """An elementwise operation as a layer; its keywords are the settings of the layer: `LeakyReLU(negative_slope=0.1)`.
+
+    `class ReLU(Activation, of=ops.relu)` is all that another one takes.
+    """
+
+    function: Callable[..., Any]
+
+    def __init_subclass__(cls, of: Callable[..., Any]):
+        cls.function = staticmethod(of)
+
+    def __init__(self, *settings: Any, **named: Any):
+        try:
+            self.settings = inspect.signature(self.function).bind(None, *settings, **named).arguments
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        self.settings.pop("x")
 
     def forward(self, x: Any) -> Any:
-        return ops.relu(x)
+        return self.function(x, **self.settings)
+
+    def extra_repr(self) -> str:
+        return ", ".join([f"{name}={value!r}" for name, value in self.settings.items()])
 
 
-class GELU(Module):
+class ReLU(Activation, of=ops.relu):
+    """max(x, 0)"""
+
+
+class LeakyReLU(Activation, of=ops.leaky_relu):
+    """x where x > 0, else negative_slope * x"""
+
+
+class PReLU(Module):
+    """x where x > 0, else weight * x, with one weight for all or one for each of `count` channels, axis 1 of x."""
+
+    def __init__(self, count: int = 1, start: float = 0.25, dtype: Any = None):
+        check_sizes(self, count=count)
+        self.weight = new_parameter(count, dtype=dtype)
+        self.weight.data[...] = start
+
+    def forward(self, x: Any) -> Any:
+        count = self.weight.size
+        if count == 1:
+            return ops.prelu(x, self.weight)
+        if x.ndim < 2 or x.shape[1] != count:
+            raise ValueError(f"PReLU({count}) takes (N, C, ...) with C = {count}, got shape {x.shape}")
+        return ops.prelu(x, ops.reshape(self.weight, shape=(count, *(1,) * (x.ndim - 2))))
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.size}"
+
+
+class ELU(Activation, of=ops.elu):
+    """x where x > 0, else alpha * (exp(x) - 1)"""
+
+
+class SELU(Activation, of=ops.selu):
+    """ELU scaled so that mean 0 and variance 1 pass through many layers"""
+
+
+class GELU(Activation, of=ops.gelu):
     """x * Phi(x), with Phi the normal distribution function; `approximate="tanh"` for its faster approximation."""
 
     def __init__(self, approximate: str = "none"):
         if approximate not in ("none", "tanh"):
             raise ValueError(f"GELU: approximate is 'none' or 'tanh', got {approximate!r}")
-        self.approximate = approximate
-
-    def forward(self, x: Any) -> Any:
-        return ops.gelu(x, approximate=self.approximate)
-
-    def extra_repr(self) -> str:
-        return "" if self.approximate == "none" else repr(self.approximate)
+        super().__init__(**{"approximate": approximate} if approximate != "none" else {})
 
 
-class SiLU(Module):
+class SiLU(Activation, of=ops.silu):
     """x * sigmoid(x)"""
 
-    def forward(self, x: Any) -> Any:
-        return ops.silu(x)
+
+class Mish(Activation, of=ops.mish):
+    """x * tanh(softplus(x))"""
 
 
-class Tanh(Module):
+class Softplus(Activation, of=ops.softplus):
+    """log(1 + exp(beta * x)) / beta"""
+
+
+class Tanh(Activation, of=ops.tanh):
     """tanh(x)"""
 
-    def forward(self, x: Any) -> Any:
-        return ops.tanh(x)
+
+class Hardtanh(Activation, of=ops.hardtanh):
+    """x limited to [low, high]"""
 
 
-class Sigmoid(Module):
+class Sigmoid(Activation, of=ops.sigmoid):
     """1 / (1 + exp(-x))"""
 
-    def forward(self, x: Any) -> Any:
-        return ops.sigmoid(x)
+
+class LogSigmoid(Activation, of=ops.logsigmoid):
+    """log(sigmoid(x))"""
+
+
+class Hardsigmoid(Activation, of=ops.hardsigmoid):
+    """x / 6 + 1 / 2 limited to [0, 1]"""
+
+
+class Hardswish(Activation, of=ops.hardswish):
+    """x * hardsigmoid(x)"""
+
+
+class Softmax(Activation, of=ops.softmax):
+    """exp(x), divided by its sum along `axis`"""
+
+
+class LogSoftmax(Activation, of=ops.log_softmax):
+    """log(softmax(x)) along `axis`"""
 
 
 class ModuleList(Module):

@@ -1,26 +1,48 @@
-"""Activation functions: elementwise, but worth a fused forward and backward because every layer runs them."""
+"""Activation functions: elementwise, but worth a fused forward and backward because every layer runs them.
+
+Where one has a corner, its derivative there is that of the flatter side; at the bounds of those that are cut off on
+both sides it is that of the inside.
+"""
 
 from __future__ import annotations
 
 import math
 
 from tinygrad_lm.core import op
-from tinygrad_lm.ops.elementwise import erf, exp, greater, tanh
+from tinygrad_lm.ops.choosing import minimum, where
+from tinygrad_lm.ops.comparison import equal, greater, less_equal
+from tinygrad_lm.ops.elementwise import abs
 from tinygrad_lm.ops.erf import erf_of
-from tinygrad_lm.ops.samples import D, N, case, kink, unary
+from tinygrad_lm.ops.exponential import erf, erfc, exp, sigmoid, square
+from tinygrad_lm.ops.samples import D, N, Spec, binary, case, kink, unary
+from tinygrad_lm.ops.trigonometric import cosh, tanh
 
 __all__ = [
+    "elu",
     "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "prelu",
     "relu",
-    "sigmoid",
+    "selu",
     "silu",
+    "softplus",
 ]
+
+# ruff: noqa: F811  (every rule is named `_`)
 
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
 
-@op(samples=lambda: unary(D), kinks=[kink((0.0,), (0.0,), "the flat side")])
+# ---------------------------------------------------------------------------------------------------- made of lines
+
+
+@op(samples=lambda: unary(D), kinks=[kink((0.0,), (0.0,), "the flat side")], arithmetic=False)
 def relu(xp, x):
     """max(x, 0).  The derivative at 0 is 0."""
     return xp.maximum(x, 0)
@@ -31,16 +53,245 @@ def _(g, out):
     return g * greater(out, 0)
 
 
+@relu.jvp("x")
+def _(t, x):
+    return where(greater(x, 0), t, 0.0)
+
+
+@op(
+    samples=lambda: [*unary(D), case(D(4), negative_slope=0.3)],
+    kinks=[kink((0.0,), (0.01,), "the flatter side"), kink((0.0,), (0.2,), "the flatter side", negative_slope=0.2)],
+)
+def leaky_relu(xp, x, *, negative_slope=0.01):
+    """x where x > 0, else negative_slope x (Maas et al. 2013).  The derivative at 0 is `negative_slope`."""
+    return xp.where(x > 0, x, negative_slope * x)
+
+
+@leaky_relu.vjp("x")
+def _(g, x, *, negative_slope):
+    return where(greater(x, 0), g, negative_slope * g)
+
+
+@leaky_relu.jvp("x")
+def _(t, x, *, negative_slope):
+    return t * negative_slope + t * (1.0 - negative_slope) * greater(x, 0)
+
+
+@op(
+    samples=lambda: binary(D, N),
+    kinks=[kink((0.0, 0.25), (0.25, 0.0), "the side of the weight, as in leaky_relu")],
+)
+def prelu(xp, x, weight):
+    """x where x > 0, else weight x, where the weight is learnt (He et al. 2015); shapes broadcast.
+
+    The derivative at 0 is the weight.
+    """
+    return xp.where(x > 0, x, weight * x)
+
+
+@prelu.vjp("x")
+def _(g, x, weight):
+    return where(greater(x, 0), g, g * weight)
+
+
+@prelu.vjp("weight")
+def _(g, x):
+    return where(greater(x, 0), 0.0, g * x)
+
+
+@prelu.jvp("x")
+def _(t, x, weight):
+    return t * where(greater(x, 0), 1.0, weight)
+
+
+@prelu.jvp("weight")
+def _(t, x):
+    return t * minimum(x, 0.0)
+
+
+def wide(*shape):
+    """Far enough to pass every bound here, 3 and -3."""
+    return Spec("uniform", shape, -5.0, 5.0)
+
+
+@op(
+    samples=lambda: [*unary(wide), case(D(2, 3), low=-0.1, high=0.2)],
+    kinks=[
+        kink((1.0,), (1.0,), "the bounds belong to the inside"),
+        kink((-1.0,), (1.0,), "the bounds belong to the inside"),
+    ],
+)
+def hardtanh(xp, x, *, low=-1.0, high=1.0):
+    """x limited to [low, high].  The derivative is 1 inside, the bounds included, and 0 outside."""
+    if low > high:
+        raise ValueError(f"low must not be above high, got low={low} and high={high}")
+    return xp.clip(x, low, high)
+
+
+@hardtanh.vjp("x")
+def _(g, x, out):
+    return g * equal(x, out)
+
+
+@hardtanh.jvp("x")
+def _(t, x, *, low, high):
+    return where(less_equal(low, x), where(less_equal(x, high), t, 0.0), 0.0)
+
+
+@op(
+    samples=lambda: unary(wide),
+    kinks=[
+        kink((3.0,), (1 / 6,), "the bounds belong to the inside"),
+        kink((-3.0,), (1 / 6,), "the bounds belong to the inside"),
+    ],
+)
+def hardsigmoid(xp, x):
+    """x/6 + 1/2 limited to [0, 1] (Howard et al. 2019).  The derivative is 1/6 from -3 to 3, and 0 outside.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> tg.hardsigmoid(np.array([-4.0, 0.0, 1.5]))
+    array([0.  , 0.5 , 0.75])
+    """
+    return xp.clip(x / 6 + 0.5, 0, 1)
+
+
+@hardsigmoid.vjp("x")
+def _(g, x):
+    return where(less_equal(abs(x), 3), g / 6.0, 0.0)
+
+
+@hardsigmoid.jvp("x")
+def _(t, x):
+    return t * (less_equal(-3, x) * less_equal(x, 3)) / 6
+
+
+@op(
+    samples=lambda: unary(wide),
+    kinks=[
+        kink((3.0,), (1.5,), "the bounds belong to the inside"),
+        kink((-3.0,), (-0.5,), "the bounds belong to the inside"),
+    ],
+)
+def hardswish(xp, x):
+    """x hardsigmoid(x) (Howard et al. 2019).  The derivative is x/3 + 1/2 from -3 to 3, 0 below and 1 above."""
+    return x * xp.clip(x / 6 + 0.5, 0, 1)
+
+
+@hardswish.vjp("x")
+def _(g, x):
+    return where(less_equal(abs(x), 3), g * (x / 3.0 + 0.5), g * greater(x, 0))
+
+
+@hardswish.jvp("x")
+def _(t, x):
+    return t * hardsigmoid(x) + x * where(less_equal(abs(x), 3), t / 6, 0.0)
+
+
+# ---------------------------------------------------------------------------------------------------- made of e^x
+
+
+@op(
+    samples=lambda: [*unary(D), case(D(4), alpha=0.3)],
+    kinks=[kink((0.0,), (1.0,), "smooth where alpha is 1"), kink((0.0,), (0.3,), "the side of e^x", alpha=0.3)],
+)
+def elu(xp, x, *, alpha=1.0):
+    """x where x > 0, else alpha (e^x - 1) (Clevert et al. 2015).  The derivative at 0 is alpha."""
+    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+@elu.vjp("x")
+def _(g, x, *, alpha):
+    return where(greater(x, 0), g, g * (alpha * exp(minimum(x, 0.0))))
+
+
+@elu.jvp("x")
+def _(t, x, out, *, alpha):
+    return where(greater(x, 0), t, t * (out + alpha))
+
+
+ALPHA = 1.6732632423543772  # with these two, normal inputs give normal outputs
+SCALE = 1.0507009873554805
+
+
+@op(samples=lambda: unary(D), kinks=[kink((0.0,), (SCALE * ALPHA,), "the side of e^x")])
+def selu(xp, x):
+    """1.0507 x where x > 0, else 1.0507 * 1.6733 (e^x - 1): keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return xp.where(x > 0, SCALE * x, SCALE * ALPHA * xp.expm1(xp.minimum(x, 0)))
+
+
+@selu.vjp("x")
+def _(g, x):
+    return g * where(greater(x, 0), SCALE, SCALE * ALPHA * exp(minimum(x, 0.0)))
+
+
+@selu.jvp("x")
+def _(t, x, out):
+    return where(greater(x, 0), SCALE * t, t * (out + SCALE * ALPHA))
+
+
 @op(samples=unary)
-def sigmoid(xp, x):
-    """1 / (1 + e^-x), without overflow for any x."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1, e) / (1 + e)
+def logsigmoid(xp, x):
+    """log sigmoid(x) = min(x, 0) - log(1 + e^-|x|): without overflow, and never log 0.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> tg.logsigmoid(np.array([-1e4, 0.0]))
+    array([-1.00000000e+04, -6.93147181e-01])
+    """
+    return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
-@sigmoid.vjp("x")
-def _(g, out):
-    return g * (out * (1.0 - out))
+@logsigmoid.vjp("x")
+def _(g, x):
+    return g * sigmoid(-x)
+
+
+@logsigmoid.jvp("x")
+def _(t, out):
+    return t * (1.0 - exp(out))
+
+
+@op(samples=lambda: [*unary(), case(N(4), beta=2.5)])
+def softplus(xp, x, *, beta=1.0):
+    """log(1 + e^(beta x)) / beta, a smooth max(x, 0), as max(x, 0) + log(1 + e^(-beta |x|)) / beta.
+
+    That is exact for every x: there is no threshold beyond which it would be taken for x.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> tg.softplus(np.array([-1e4, 0.0, 1e4]))
+    array([0.00000000e+00, 6.93147181e-01, 1.00000000e+04])
+    """
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}")
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-beta * xp.abs(x))) / beta
+
+
+@softplus.vjp("x")
+def _(g, x, *, beta):
+    return g * sigmoid(beta * x)
+
+
+@softplus.jvp("x")
+def _(t, out, *, beta):
+    return t * (1.0 - exp(-beta * out))
+
+
+@op(samples=unary)
+def mish(xp, x):
+    """x tanh(softplus(x)) (Misra 2019)."""
+    return x * xp.tanh(xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))))
+
+
+@mish.vjp("x")
+def _(g, x):
+    t = tanh(softplus(x))
+    return g * (t + x * (1.0 - t * t) * sigmoid(x))
+
+
+@mish.jvp("x")
+def _(t, x):
+    e = exp(x)  # tanh(log(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2)
+    top, bottom = e * (e + 2.0), e * (e + 2.0) + 2.0
+    return t * (top / bottom + 4.0 * x * e * (e + 1.0) / square(bottom))
 
 
 @op(samples=unary)
@@ -54,6 +305,11 @@ def silu(xp, x):
 def _(g, x):
     s = sigmoid(x)
     return g * (s * (1.0 + x * (1.0 - s)))
+
+
+@silu.jvp("x")
+def _(t, x):
+    return t * sigmoid(x) + x * t / square(2.0 * cosh(0.5 * x))
 
 
 @op(
@@ -70,8 +326,8 @@ def gelu(xp, x, *, approximate="none"):
     if approximate == "none":
         t = erf_of(xp, x * math.sqrt(0.5))
     else:
-        t = x * x
-        t *= CUBIC * ROOT
+        t = x * (CUBIC * ROOT)
+        t *= x
         t += ROOT
         t *= x
         t = xp.tanh(t)
@@ -86,10 +342,25 @@ def _(g, x, *, approximate):
     return gelu_grad(g, x, approximate=approximate)
 
 
+@gelu.jvp("x")
+def _(t, x, *, approximate):
+    if approximate == "none":
+        return t * (0.5 * erfc(-x / math.sqrt(2)) + x * exp(-square(x) / 2) / math.sqrt(2 * math.pi))
+    u, du = ROOT * (x + CUBIC * x**3), ROOT * (1.0 + 3.0 * CUBIC * square(x))
+    return 0.5 * t * (1.0 + tanh(u)) + 0.5 * x * t * du / square(cosh(u))
+
+
 @op(
     samples=lambda: [
         case(N(*s), N(*s), approximate=a)
-        for s, a in (((3, 4), "none"), ((3, 4), "tanh"), ((), "tanh"), ((0,), "tanh"), ((5,), "none"))
+        for s, a in (
+            ((3, 4), "none"),
+            ((3, 4), "tanh"),
+            ((), "tanh"),
+            ((0,), "tanh"),
+            ((5,), "none"),
+            ((2, 1, 4), "tanh"),
+        )
     ]
 )
 def gelu_grad(xp, dy, x, *, approximate):

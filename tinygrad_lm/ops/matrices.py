@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_lm.backend import backend_of
+from tinygrad_lm.backend import backend_of, is_float
 from tinygrad_lm.core import grad, raw, vjp
 from tinygrad_lm.ops.indexing import stack
 from tinygrad_lm.ops.shape import reshape
@@ -27,6 +27,8 @@ def jacobian(f: Callable) -> Callable:
     """
 
     def function(x: Any) -> Any:
+        if not is_float(raw(x).dtype):
+            raise TypeError(f"jacobian needs a floating array, got {raw(x).dtype}: convert it with .astype(float)")
         y, pull = vjp(f, x)
         xp, shape = backend_of(raw(x)).xp, (*raw(y).shape, *raw(x).shape)
         size = math.prod(raw(y).shape)

@@ -13,7 +13,23 @@ import numpy as np
 from tinygrad_lm import config
 from tinygrad_lm.backend import is_float
 from tinygrad_lm.core import OPS, Tensor, flatten, raw
-from tinygrad_lm.ops import activation, elementwise, indexing, normalization, products, reduction, shape
+from tinygrad_lm.core.errors import describe
+from tinygrad_lm.ops import (
+    activation,
+    choosing,
+    comparison,
+    elementwise,
+    exponential,
+    indexing,
+    normalization,
+    products,
+    reduction,
+    rounding,
+    running,
+    shape,
+    sorting,
+    trigonometric,
+)
 
 __all__ = [
     "astype",
@@ -75,6 +91,19 @@ def in_place(function: Any, symbol: str) -> Any:
     return lambda self, other: rebind(self, function(self, other), f"{symbol} into")
 
 
+def bitwise(function: Any, symbol: str) -> Any:
+    """An operator of booleans and integers, of which masks are made: without derivative."""
+
+    def operate(*operands: Any) -> Tensor:
+        arrays = [raw(x) for x in operands]
+        if any(getattr(a, "dtype", np.dtype(type(a))).kind not in "biu" for a in arrays):
+            got = " and ".join([describe(a) for a in arrays])
+            raise TypeError(f"{symbol} is for booleans and integers, got {got}; compare first, e.g. x > 0")
+        return Tensor(function(*arrays))
+
+    return operate
+
+
 def astype(self: Tensor, dtype: Any) -> Tensor:
     """This tensor in another dtype; the gradient comes back in this one.  Integers and booleans carry no gradient."""
     dtype = np.dtype(dtype)
@@ -87,7 +116,7 @@ def shaped(self: Tensor, *sizes: Any) -> Tensor:
 
 
 def permuted(self: Tensor, *axes: Any) -> Tensor:
-    """x.transpose() reverses the axes, x.transpose(1, 0) or x.transpose((1, 0)) orders them."""
+    """x.transpose() reverses the axes, x.transpose(1, 0) or x.transpose((1, 0)) orders them (x.permute too)."""
     order = tuple(axes[0]) if len(axes) == 1 and np.iterable(axes[0]) else axes
     return shape.transpose(self, axes=order or None)
 
@@ -97,48 +126,95 @@ OPERATORS = {
     "sub": elementwise.subtract,
     "mul": elementwise.multiply,
     "truediv": elementwise.divide,
-    "pow": elementwise.pow,
+    "floordiv": rounding.floor_divide,
+    "mod": rounding.remainder,
+    "pow": exponential.pow,
     "matmul": products.matmul,
 }
 COMPARISONS = {
-    "eq": elementwise.equal,
-    "ne": elementwise.not_equal,
-    "lt": elementwise.less,
-    "le": elementwise.less_equal,
-    "gt": elementwise.greater,
-    "ge": elementwise.greater_equal,
+    "eq": comparison.equal,
+    "ne": comparison.not_equal,
+    "lt": comparison.less,
+    "le": comparison.less_equal,
+    "gt": comparison.greater,
+    "ge": comparison.greater_equal,
 }
 METHODS = [
     reduction.sum,
     reduction.mean,
     reduction.var,
+    reduction.std,
+    reduction.prod,
     reduction.max,
     reduction.min,
+    reduction.median,
     reduction.logsumexp,
-    reduction.cumsum,
+    reduction.norm,
     reduction.argmax,
     reduction.argmin,
+    reduction.any,
+    reduction.all,
+    reduction.count_nonzero,
+    running.cumsum,
+    running.cumprod,
+    sorting.sort,
+    sorting.argsort,
+    sorting.topk,
     shape.swapaxes,
+    shape.moveaxis,
     shape.squeeze,
     shape.expand_dims,
     shape.broadcast_to,
     shape.flip,
-    elementwise.exp,
-    elementwise.log,
-    elementwise.sqrt,
+    shape.roll,
+    shape.tile,
+    shape.unfold,
+    exponential.exp,
+    exponential.log,
+    exponential.sqrt,
+    exponential.square,
+    exponential.rsqrt,
+    exponential.expm1,
+    exponential.log1p,
+    exponential.log2,
+    exponential.log10,
+    exponential.erf,
+    elementwise.reciprocal,
     elementwise.abs,
-    elementwise.sin,
-    elementwise.cos,
-    elementwise.tanh,
-    elementwise.clip,
-    activation.sigmoid,
+    trigonometric.sin,
+    trigonometric.cos,
+    trigonometric.tan,
+    trigonometric.sinh,
+    trigonometric.cosh,
+    trigonometric.tanh,
+    choosing.clip,
+    rounding.sign,
+    rounding.floor,
+    rounding.ceil,
+    rounding.trunc,
+    rounding.round,
+    comparison.isfinite,
+    comparison.isinf,
+    comparison.isnan,
+    exponential.sigmoid,
     activation.relu,
     activation.silu,
     activation.gelu,
     normalization.softmax,
     normalization.log_softmax,
     indexing.split,
+    indexing.chunk,
     indexing.take,
+    indexing.gather,
+    indexing.scatter_add,
+    indexing.index_add,
+    indexing.masked_fill,
+    indexing.repeat,
+    indexing.diagonal,
+    indexing.tril,
+    indexing.triu,
+    products.dot,
+    products.trace,
 ]
 
 
@@ -153,16 +229,20 @@ def attach() -> None:
         setattr(cls, f"__{name}__", function)
     for function in METHODS:
         setattr(cls, function.__name__, function)
-    for name in ("and", "or", "xor"):  # of booleans and integers: masks are made of them
-        bitwise = getattr(operator, f"__{name}__")
-        setattr(cls, f"__{name}__", lambda self, other, f=bitwise: Tensor(f(self.data, raw(other))))
-        setattr(cls, f"__r{name}__", lambda self, other, f=bitwise: Tensor(f(raw(other), self.data)))
-    cls.__invert__ = lambda self: Tensor(~self.data)
+    for name, symbol in {"and": "&", "or": "|", "xor": "^"}.items():
+        function = bitwise(getattr(operator, f"__{name}__"), symbol)
+        setattr(cls, f"__{name}__", function)
+        setattr(cls, f"__r{name}__", lambda self, other, f=function: f(other, self))
+    cls.__invert__ = bitwise(operator.__invert__, "~")
     cls.__neg__, cls.__abs__, cls.__pos__ = elementwise.negative, elementwise.abs, lambda self: self
     cls.__getitem__ = lambda self, index: indexing.getitem(self, index=index_of(index))
     cls.__iter__ = lambda self: iter([self[i] for i in range(len(self))])
     cls.__setitem__ = assign
     cls.__array_ufunc__, cls.__array_function__ = array_ufunc, array_function
-    cls.astype, cls.reshape, cls.transpose = astype, shaped, permuted
+    cls.astype, cls.reshape, cls.transpose, cls.permute = astype, shaped, permuted, permuted
     cls.T = property(lambda self: shape.transpose(self), doc="The axes in reverse order.")
+    cls.mT = property(
+        lambda self: shape.swapaxes(self, -1, -2), doc="Matrices transposed: the last two axes exchanged."
+    )
+    cls.flatten = lambda self: shape.reshape(self, -1)
     cls.copy = lambda self: self * 1 if self.node is not None else Tensor(self.data.copy())

@@ -1,18 +1,41 @@
-"""Products of matrices.  Every rule is another product, so one fast matmul serves all of them."""
+"""Products of vectors, matrices and larger arrays.  Every rule is another product, so one fast matmul serves all."""
 
 from __future__ import annotations
 
 import math
+from string import ascii_letters
 
-from tinygrad_lm.core import op
+import numpy as np
+
+from tinygrad_lm.backend import backend_of
+from tinygrad_lm.core import op, raw
+from tinygrad_lm.ops.choosing import where
 from tinygrad_lm.ops.samples import N, case
-from tinygrad_lm.ops.shape import broadcast_to, expand_dims, flatten_rows, reshape, transposed
+from tinygrad_lm.ops.shape import (
+    axis_of,
+    broadcast_to,
+    expand_dims,
+    flatten_rows,
+    moveaxis,
+    reshape,
+    transpose,
+    transposed,
+)
 
 __all__ = [
+    "dot",
     "einsum",
+    "inner",
+    "kron",
     "linear",
     "matmul",
+    "outer",
+    "tensordot",
+    "trace",
+    "vecdot",
 ]
+
+# ruff: noqa: F811  (every rule is named `_`)
 
 
 def why_not_matmul(a, b):
@@ -32,6 +55,7 @@ def product_flops(a, b, **_):
 
 @op(
     ufunc="matmul",
+    analytic=True,
     diagnose=why_not_matmul,
     cost=product_flops,
     samples=lambda: [
@@ -79,6 +103,16 @@ def _(g, a, b_shape):
     return matmul(transposed(a), g)
 
 
+@matmul.jvp("a")
+def _(t, b):
+    return matmul(t, b)
+
+
+@matmul.jvp("b")
+def _(t, a):
+    return matmul(a, t)
+
+
 def why_not_linear(x, weight, bias=None):
     if len(weight) != 2 or not x or x[-1] != weight[1]:
         return f"x {x} needs a weight of shape (out, {x[-1] if x else 'in'}), got {weight}"
@@ -86,6 +120,7 @@ def why_not_linear(x, weight, bias=None):
 
 
 @op(
+    analytic=True,
     diagnose=why_not_linear,
     cost=lambda x, weight, *_: 2 * math.prod(x.shape) * weight.shape[0],
     samples=lambda: [
@@ -98,6 +133,8 @@ def why_not_linear(x, weight, bias=None):
 )
 def linear(xp, x, weight, bias=None):
     """x W^T + b: x (..., in), weight (out, in), bias (out,) or None; result (..., out)."""
+    if weight.ndim != 2:
+        raise ValueError(why_not_linear(x.shape, weight.shape))
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = xp.matmul(rows, weight.T)
     if bias is not None:
@@ -122,11 +159,452 @@ def _(g):
     return flatten_rows(g)  # the walk sums the rows
 
 
+@linear.jvp("x")
+def _(t, weight):
+    return matmul(t, transposed(weight))
+
+
+@linear.jvp("weight")
+def _(t, x):
+    return matmul(x, transposed(t))
+
+
+@linear.jvp("bias")
+def _(t):
+    return t
+
+
+# ---------------------------------------------------------------------------------------------------- over chosen axes
+
+
+def contracted(axes, a, b):
+    """`axes` of tensordot as two tuples of non-negative axes, for operands of `a` and `b` dimensions."""
+    if isinstance(axes, int):
+        return tuple(range(a - axes, a)), tuple(range(axes))
+    pair = [tuple(i) if np.iterable(i) else (i,) for i in axes]
+    return tuple([axis_of(i, a) for i in pair[0]]), tuple([axis_of(i, b) for i in pair[1]])
+
+
+def others(axes, ndim):
+    """The axes that are not among `axes`."""
+    return tuple([i for i in range(ndim) if i not in axes])
+
+
+def pull_left(g, b, axes, ndim):
+    """The gradient of the left operand, of `ndim` dimensions: g and b contracted over what is left of b."""
+    axes_a, axes_b = axes
+    free = others(axes_b, b.ndim)
+    part = tensordot(g, b, axes=(tuple(range(g.ndim - len(free), g.ndim)), free))
+    order = [*others(axes_a, ndim), *[axes_a[i] for i in np.argsort(axes_b)]]  # which axis of a each one is
+    return transpose(part, axes=tuple(np.argsort(order).tolist()))
+
+
+def pull_right(g, a, axes, ndim):
+    """The gradient of the right operand, of `ndim` dimensions: a and g contracted over what is left of a."""
+    axes_a, axes_b = axes
+    free = others(axes_a, a.ndim)
+    part = tensordot(a, g, axes=(free, tuple(range(len(free)))))
+    order = [*[axes_b[i] for i in np.argsort(axes_a)], *others(axes_b, ndim)]
+    return transpose(part, axes=tuple(np.argsort(order).tolist()))
+
+
+def why_not_tensordot(a, b, *, axes=2):
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(len(a), len(b)):
+            return f"axes={axes} asks for more axes than a {a} and b {b} have"
+        return f"the last {axes} axes of a are {a[len(a) - axes :]}, the first {axes} of b are {b[:axes]}"
+    pair = [tuple(i) if np.iterable(i) else (i,) for i in axes]
+    if len(pair) != 2 or len(pair[0]) != len(pair[1]):
+        return f"axes must be a number, or a pair of as many axes of a as of b, got {axes}"
+    if any(not -len(s) <= i < len(s) for s, at in zip((a, b), pair, strict=True) for i in at):
+        return f"axes {axes} do not exist in a {a} and b {b}"
+    if any(len({i % len(s) for i in at}) < len(at) for s, at in zip((a, b), pair, strict=True)):
+        return f"an axis is named twice in {axes}"
+    sizes = [tuple([s[i] for i in at]) for s, at in zip((a, b), pair, strict=True)]
+    return f"the axes that are summed are {sizes[0]} in a and {sizes[1]} in b"
+
+
+def tensordot_flops(a, b, *, axes=2):
+    return 2 * a.size * math.prod([b.shape[i] for i in others(contracted(axes, a.ndim, b.ndim)[1], b.ndim)])
+
+
+@op(
+    analytic=True,
+    diagnose=why_not_tensordot,
+    cost=tensordot_flops,
+    samples=lambda: [
+        case(N(2, 3, 4), N(3, 4, 2)),
+        case(N(3, 4), N(4, 5), axes=1),
+        case(N(2), N(3), axes=0),
+        case(N(2, 3, 4), N(4, 5, 2), axes=((0, 2), (2, 0))),
+        case(N(2, 3), N(3, 2), axes=((1, -2), (0, -1))),
+        case(N(3, 2), N(4, 3), axes=(0, -1)),
+        case(N(), N(2, 1), axes=0),
+        case(N(0, 2), N(2, 3), axes=1),
+        case(N(2, 0), N(0, 3), axes=1),
+    ],
+)
+def tensordot(xp, a, b, *, axes=2):
+    """Products of elements of a and b, summed over pairs of axes.
+
+    axes: a number n (the last n axes of a with the first n of b, in order), or a pair: an axis, or as many axes, of a
+    and of b.  The result has the remaining axes of a, then those of b.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> tg.tensordot(np.ones((2, 3)), np.ones((4, 3)), axes=(1, 1)).shape
+    (2, 4)
+    """
+    if any(len(set(i)) < len(i) for i in contracted(axes, a.ndim, b.ndim)):
+        raise ValueError("an axis is named twice")
+    return xp.tensordot(a, b, axes)
+
+
+@tensordot.vjp("a")
+def _(g, b, a_shape, *, axes):
+    return pull_left(g, b, contracted(axes, len(a_shape), b.ndim), len(a_shape))
+
+
+@tensordot.vjp("b")
+def _(g, a, b_shape, *, axes):
+    return pull_right(g, a, contracted(axes, a.ndim, len(b_shape)), len(b_shape))
+
+
+@tensordot.jvp("a")
+def _(t, b, *, axes):
+    return tensordot(t, b, axes=axes)
+
+
+@tensordot.jvp("b")
+def _(t, a, *, axes):
+    return tensordot(a, t, axes=axes)
+
+
+def why_not_dot(a, b):
+    at = -2 if len(b) > 1 else 0
+    return f"the last axis of a is {a[-1]}, but axis {at} of b is {b[at]}" if a and b else None
+
+
+def dot_axes(a_shape, b_shape):
+    return (len(a_shape) - 1,), (max(len(b_shape) - 2, 0),)
+
+
+@op(
+    analytic=True,
+    diagnose=why_not_dot,
+    cost=lambda a, b: tensordot_flops(a, b, axes=dot_axes(a.shape, b.shape) if a.ndim and b.ndim else 0),
+    samples=lambda: [
+        case(N(4), N(4)),
+        case(N(2, 3), N(3, 4)),
+        case(N(2, 3), N(3)),
+        case(N(3), N(2, 3, 4)),
+        case(N(2, 1, 3), N(2, 3, 2)),
+        case(N(), N(2, 3)),
+        case(N(2), N()),
+        case(N(2, 0), N(0, 3)),
+        case(N(0), N(0)),
+    ],
+)
+def dot(xp, a, b):
+    """The last axis of a summed with the last but one of b (its only one, if b is a vector), as NumPy's dot.
+
+    A number times an array is their product.  Leading axes do not broadcast, all pairs are made: a (..., K) and
+    b (..., K, N) give a.shape[:-1] + b.shape[:-2] + (N,).
+    """
+    return xp.dot(a, b) if xp.ndim(a) and xp.ndim(b) else xp.multiply(a, b)
+
+
+@dot.vjp("a")
+def _(g, b, a_shape, b_shape):
+    return pull_left(g, b, dot_axes(a_shape, b_shape), len(a_shape)) if a_shape and b_shape else g * b
+
+
+@dot.vjp("b")
+def _(g, a, a_shape, b_shape):
+    return pull_right(g, a, dot_axes(a_shape, b_shape), len(b_shape)) if a_shape and b_shape else g * a
+
+
+@dot.jvp("a")
+def _(t, b):
+    return dot(t, b)
+
+
+@dot.jvp("b")
+def _(t, a):
+    return dot(a, t)
+
+
+def why_not_inner(a, b):
+    return f"the last axis of a is {a[-1]}, that of b is {b[-1]}" if a and b else None
+
+
+@op(
+    analytic=True,
+    diagnose=why_not_inner,
+    cost=lambda a, b: 2 * a.size * math.prod(b.shape[:-1]) if a.ndim else b.size,
+    samples=lambda: [
+        case(N(4), N(4)),
+        case(N(2, 3), N(4, 3)),
+        case(N(2, 1, 3), N(3)),
+        case(N(), N(2, 3)),
+        case(N(2), N()),
+        case(N(0, 3), N(2, 3)),
+        case(N(2, 0), N(3, 0)),
+    ],
+)
+def inner(xp, a, b):
+    """Sums over the last axes: a (..., K) and b (..., K) give a.shape[:-1] + b.shape[:-1], all pairs.
+
+    A number times an array is their product.  See `vecdot` for leading axes that broadcast.
+    """
+    return xp.inner(a, b) if xp.ndim(a) and xp.ndim(b) else xp.multiply(a, b)
+
+
+@inner.vjp("a")
+def _(g, b, a_shape, b_shape):
+    last = (len(a_shape) - 1,), (len(b_shape) - 1,)
+    return pull_left(g, b, last, len(a_shape)) if a_shape and b_shape else g * b
+
+
+@inner.vjp("b")
+def _(g, a, a_shape, b_shape):
+    last = (len(a_shape) - 1,), (len(b_shape) - 1,)
+    return pull_right(g, a, last, len(b_shape)) if a_shape and b_shape else g * a
+
+
+@inner.jvp("a")
+def _(t, b):
+    return inner(t, b)
+
+
+@inner.jvp("b")
+def _(t, a):
+    return inner(a, t)
+
+
+@op(
+    analytic=True,
+    cost=lambda a, b: a.size * b.size,
+    samples=lambda: [
+        case(N(3), N(4)),
+        case(N(2, 2), N(3)),
+        case(N(), N(2)),
+        case(N(0), N(3)),
+        case(N(1), N(2, 1, 3)),
+    ],
+)
+def outer(xp, a, b):
+    """Every element of a times every one of b: (a.size, b.size); what is no vector is flattened first, as in NumPy."""
+    return xp.outer(a, b)
+
+
+@outer.vjp("a")
+def _(g, b, a_shape):
+    return reshape(matmul(g, reshape(b, shape=(-1,))), shape=a_shape)
+
+
+@outer.vjp("b")
+def _(g, a, b_shape):
+    return reshape(matmul(reshape(a, shape=(-1,)), g), shape=b_shape)
+
+
+@outer.jvp("a")
+def _(t, b):
+    return outer(t, b)
+
+
+@outer.jvp("b")
+def _(t, a):
+    return outer(a, t)
+
+
+def vecdot_axes(axis, a_shape, b_shape):
+    """`axis` in each operand, counted from the end, where broadcasting lines them up."""
+    return [axis_of(axis, len(s)) - len(s) for s in (a_shape, b_shape)]
+
+
+def why_not_vecdot(a, b, *, axis=-1):
+    if any(not -len(s) <= axis < len(s) for s in (a, b)):
+        return f"axis {axis} does not exist in a {a} and b {b}"
+    if a[axis] != b[axis]:
+        return f"axis {axis} of a is {a[axis]}, that of b is {b[axis]}"
+    rest = [s[: axis % len(s)] + s[axis % len(s) + 1 :] for s in (a, b)]
+    return f"the other axes {rest[0]} of a and {rest[1]} of b do not broadcast"
+
+
+@op(
+    ufunc="vecdot",
+    analytic=True,
+    diagnose=why_not_vecdot,
+    cost=lambda a, b, **_: 2 * max(a.size, b.size),
+    samples=lambda: [
+        case(N(4), N(4)),
+        case(N(2, 3), N(2, 3), axis=0),
+        case(N(2, 1, 3), N(4, 3)),
+        case(N(3), N(2, 3)),
+        case(N(3, 2), N(2, 3, 2), axis=-2),
+        case(N(0, 3), N(0, 3)),
+        case(N(2, 0), N(2, 0)),
+        case(N(2, 3, 4), N(2, 1, 4), axis=2),
+    ],
+)
+def vecdot(xp, a, b, *, axis=-1):
+    """Sums of products along `axis` of both; their other axes broadcast.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> tg.vecdot(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]))
+    array([21., 43.])
+    """
+    i, j = vecdot_axes(axis, a.shape, b.shape)
+    if a.shape[i] != b.shape[j]:
+        raise ValueError("sizes")  # einsum would stretch a 1
+    return xp.einsum("...i,...i->...", xp.moveaxis(a, i, -1), xp.moveaxis(b, j, -1))
+
+
+def vecdot_rule(g, other, axis, own_shape, other_shape):
+    """g times the other operand, its vectors moved to where this operand has them."""
+    own, theirs = vecdot_axes(axis, own_shape, other_shape)
+    grown = expand_dims(g, -1) * moveaxis(other, theirs, -1)
+    return moveaxis(grown, -1, own)
+
+
+@vecdot.vjp("a")
+def _(g, b, a_shape, b_shape, *, axis):
+    return vecdot_rule(g, b, axis, a_shape, b_shape)
+
+
+@vecdot.vjp("b")
+def _(g, a, a_shape, b_shape, *, axis):
+    return vecdot_rule(g, a, axis, b_shape, a_shape)
+
+
+@vecdot.jvp("a")
+def _(t, b, *, axis):
+    return vecdot(t, b, axis=axis)
+
+
+@vecdot.jvp("b")
+def _(t, a, *, axis):
+    return vecdot(a, t, axis=axis)
+
+
+def padded(*shapes):
+    """The shapes with leading ones, all as long as the longest."""
+    width = max(map(len, shapes))
+    return [(1,) * (width - len(s)) + tuple(s) for s in shapes]
+
+
+@op(
+    analytic=True,
+    cost=lambda a, b: a.size * b.size,
+    samples=lambda: [
+        case(N(2, 3), N(3, 2)),
+        case(N(3), N(2)),
+        case(N(2, 2), N(3)),
+        case(N(2), N(2, 1, 3)),
+        case(N(), N(2, 2)),
+        case(N(0, 2), N(2, 3)),
+    ],
+)
+def kron(xp, a, b):
+    """The Kronecker product: b in blocks, each multiplied by an element of a; axis i has a.shape[i] b.shape[i] places.
+
+    The shorter shape is taken with leading ones.
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> tg.kron(np.array([1.0, 10.0]), np.array([1.0, 2.0, 3.0]))
+    array([ 1.,  2.,  3., 10., 20., 30.])
+    """
+    return xp.kron(a, b)
+
+
+def kron_rule(g, other, a_shape, b_shape, side):
+    """The gradient of one side: g as (a0, b0, a1, b1, ...), contracted with the other over the other's axes."""
+    a, b = padded(a_shape, b_shape)
+    split = reshape(g, shape=tuple([n for pair in zip(a, b, strict=True) for n in pair]))
+    width = len(a)
+    part = tensordot(
+        split,
+        reshape(other, shape=(b, a)[side]),
+        axes=(tuple(range(1 - side, 2 * width, 2)), tuple(range(width))),
+    )
+    return reshape(part, shape=(a_shape, b_shape)[side])
+
+
+@kron.vjp("a")
+def _(g, b, a_shape, b_shape):
+    return kron_rule(g, b, a_shape, b_shape, 0)
+
+
+@kron.vjp("b")
+def _(g, a, a_shape, b_shape):
+    return kron_rule(g, a, a_shape, b_shape, 1)
+
+
+@kron.jvp("a")
+def _(t, b):
+    return kron(t, b)
+
+
+@kron.jvp("b")
+def _(t, a):
+    return kron(a, t)
+
+
+def why_not_trace(x, *, offset=0, axis1=0, axis2=1):
+    if len(x) < 2 or any(not -len(x) <= i < len(x) for i in (axis1, axis2)):
+        return f"axes {axis1} and {axis2} do not exist in x {x}: a trace is taken over two axes"
+    return f"axis1 and axis2 must be two axes, got {axis1} and {axis2}"
+
+
+@op(
+    analytic=True,
+    diagnose=why_not_trace,
+    cost=lambda x, *, axis1=0, axis2=1, **_: x.size // (max(x.shape[axis1], x.shape[axis2]) or 1),
+    samples=lambda: [
+        case(N(3, 3)),
+        case(N(2, 4), offset=1),
+        case(N(4, 2), offset=-2),
+        case(N(2, 3, 4), axis1=-1, axis2=0),
+        case(N(2, 3, 2, 3), offset=1, axis1=1, axis2=2),
+        case(N(0, 3)),
+        case(N(3, 0, 3), axis1=0, axis2=2),
+        case(N(2, 2), offset=5),
+    ],
+)
+def trace(xp, x, *, offset=0, axis1=0, axis2=1):
+    """The sum of x[..., i, ..., i + offset, ...], the two indices on axis1 and axis2; the other axes remain."""
+    return xp.trace(x, offset, axis1, axis2)
+
+
+@trace.vjp("x")
+def _(g, x_shape, *, offset, axis1, axis2):
+    i, j = axis1 % len(x_shape), axis2 % len(x_shape)
+    line = backend_of(raw(g)).xp.eye(x_shape[i], x_shape[j], offset, dtype=bool)
+    spread = where(line, expand_dims(g, (-2, -1)), 0.0)  # (the other axes, axis1, axis2)
+    return transpose(spread, axes=tuple(np.argsort([*others((i, j), len(x_shape)), i, j]).tolist()))
+
+
+@trace.jvp("x")
+def _(t, *, offset, axis1, axis2):
+    return trace(t, offset=offset, axis1=axis1, axis2=axis2)
+
+
 # ---------------------------------------------------------------------------------------------------- Einstein's sum
+
+
+def einsum_flops(*xs, subscripts):
+    sizes = {
+        c: n
+        for t, x in zip(subscripts.split("->")[0].split(","), xs, strict=True)
+        for c, n in zip(t, x.shape, strict=True)
+    }
+    return len(xs) * math.prod(sizes.values())
 
 
 @op(
     name="einsum",
+    analytic=True,
+    cost=einsum_flops,
     samples=lambda: [
         case(N(2, 3), N(3, 4), subscripts="ij,jk->ik"),
         case(N(2, 3), N(3, 4), N(4), subscripts="ij,jk,k->i"),
@@ -134,60 +612,119 @@ def _(g):
         case(N(2, 3), subscripts="ij->j"),
         case(N(4, 2, 3), N(4, 3), subscripts="bij,bj->bi"),
         case(N(3), N(0), subscripts="i,j->ij"),
+        case(N(3, 3), subscripts="ii->i"),
+        case(N(2, 3, 2), N(3, 3), subscripts="iji,jj->j"),
+        case(N(2, 2, 2), N(), subscripts="iii,->"),
     ],
 )
 def einsum_explicit(xp, *xs, subscripts):
-    """Sum over products of elements with equal letters; explicit form ('ij,jk->ik'), no letter twice in an operand."""
-    return xp.einsum(subscripts, *xs, optimize=len(xs) > 2)
+    """Sum over products of elements with equal letters, in explicit form: 'ij,jk->ik'; 'ii' is a diagonal."""
+    return xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
 
 
 @einsum_explicit.vjp("xs")
 def _(g, xs, xs_shape, needs, *, subscripts):
     terms, result = subscripts.split("->")
     each = terms.split(",")
+    xp = backend_of(raw(g)).xp
     grads: list = []
-    for i, term in enumerate(each):
+    for i, (term, shape) in enumerate(zip(each, xs_shape, strict=True)):
         if not needs[i]:
             grads.append(None)
             continue
-        others = [(t, x) for j, (t, x) in enumerate(zip(each, xs, strict=True)) if j != i]
-        known = "".join([c for c in term if c in result or any(c in t for t, _ in others)])
+        rest = [(t, x) for j, (t, x) in enumerate(zip(each, xs, strict=True)) if j != i]
+        known = "".join([c for c in dict.fromkeys(term) if c in result or any(c in t for t, _ in rest)])
         part = einsum_explicit(
-            [g, *[x for _, x in others]], subscripts=f"{','.join([result, *[t for t, _ in others]])}->{known}"
+            [g, *[x for _, x in rest]], subscripts=f"{','.join([result, *[t for t, _ in rest]])}->{known}"
         )
-        part = reshape(part, shape=tuple([n if c in known else 1 for c, n in zip(term, xs_shape[i], strict=True)]))
-        grads.append(broadcast_to(part, shape=xs_shape[i]))
+        first = [term.index(c) == k for k, c in enumerate(term)]
+        wide = [n if c in known and f else 1 for c, n, f in zip(term, shape, first, strict=True)]
+        part = broadcast_to(reshape(part, shape=tuple(wide)), shape=shape)
+        for k, c in enumerate(term):
+            if not first[k]:  # off the diagonal of a letter's first and k-th place there is nothing
+                line = [n if at in (term.index(c), k) else 1 for at, n in enumerate(shape)]
+                part = where(xp.eye(shape[k], dtype=bool).reshape(line), part, 0.0)
+        grads.append(part)
     return grads
+
+
+@einsum_explicit.jvp("xs")
+def _(t, xs, *, subscripts):
+    terms = [einsum_explicit([*xs[:i], moving, *xs[i + 1 :]], subscripts=subscripts) for i, moving in enumerate(t)]
+    return sum(terms[1:], terms[0])
 
 
 def einsum(subscripts, *operands):
     """Einstein summation, e.g. einsum("bij,bjk->bik", a, b): letters name axes, those not in the result are summed.
 
-    The result may be left out (letters that occur once, in alphabetical order).  A letter twice in one operand (a
-    diagonal) and '...' are not supported.
+    A letter twice in one operand is its diagonal.  '...' stands for the axes that no letter names; they broadcast.
+    The result may be left out: the axes of '...', then the letters that occur once, in alphabetical order.  If it is
+    given without '...', those axes are summed.
 
     >>> import numpy as np, tinygrad_lm as tg
     >>> tg.einsum("ij,ij->i", np.ones((2, 3)), np.ones((2, 3)))
     array([3., 3.])
+    >>> tg.einsum("...ii", np.ones((2, 3, 3)))
+    array([3., 3.])
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(
+            f"einsum takes the subscripts first, as text, e.g. 'ij,jk->ik'; got {type(subscripts).__name__}"
+        )
     text = subscripts.replace(" ", "")
     terms, arrow, result = text.partition("->")
-    letters = terms.replace(",", "")
-    if not arrow:
-        result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
     each = terms.split(",")
     if len(each) != len(operands):
         raise ValueError(f"einsum '{subscripts}' names {len(each)} operands and got {len(operands)}")
-    for term, x in zip([*each, result], [*operands, None], strict=True):
-        if not (term.isalpha() or term == "") or len(set(term)) < len(term):
-            raise ValueError(f"einsum '{subscripts}': '{term}' must be letters, each at most once")
-        if x is not None and len(term) != x.ndim:
-            raise ValueError(f"einsum '{subscripts}': '{term}' names {len(term)} axes of an array of shape {x.shape}")
+    for i, x in enumerate(operands):
+        if not hasattr(x, "shape"):
+            raise TypeError(
+                f"einsum '{subscripts}': operand {i} is a {type(x).__name__}, expected an array or Tensor; "
+                "wrap a list, Tensor(...), and multiply the result by a number"
+            )
+    for term in [*each, result]:
+        if (letters := term.replace("...", "", 1)) and not (letters.isascii() and letters.isalpha()):
+            raise ValueError(f"einsum '{subscripts}': '{term}' must be letters, and '...' at most once")
+    if len(set(result)) < len(letters := result.replace("...", "")):
+        raise ValueError(f"einsum '{subscripts}': the result '{result}' must name each letter at most once")
+    each, operands, dots = without_dots(subscripts, each, operands)
+    if not arrow:
+        counted = [c for c in text if c.isalpha()]
+        result = "..." + "".join(sorted([c for c in set(counted) if counted.count(c) == 1]))
     sizes: dict[str, int] = {}
     for term, x in zip(each, operands, strict=True):
         for letter, size in zip(term, x.shape, strict=True):
             if sizes.setdefault(letter, size) != size:
                 raise ValueError(f"einsum '{subscripts}': axis '{letter}' is {sizes[letter]} here and {size} there")
-    if extra := set(result) - set(letters):
+    if extra := {c for c in result if c.isalpha()} - set(sizes):
         raise ValueError(f"einsum '{subscripts}': the result names {', '.join(sorted(extra))}, which no operand has")
-    return einsum_explicit(list(operands), subscripts=f"{terms}->{result}")
+    return einsum_explicit(list(operands), subscripts=f"{','.join(each)}->{result.replace('...', dots)}")
+
+
+def without_dots(subscripts, each, operands):
+    """(terms, operands, letters): letters of their own for '...', without the axes that it stretches."""
+    hidden = []
+    for term, x in zip(each, operands, strict=True):
+        count = len(x.shape) - len(term.replace("...", ""))
+        if count < 0 or count and "..." not in term:
+            named = len(term.replace("...", ""))
+            raise ValueError(f"einsum '{subscripts}': '{term}' names {named} axes of an array of shape {x.shape}")
+        at = term.find("...")
+        hidden.append(tuple(x.shape[at : at + count]) if count else ())
+    try:
+        full = np.broadcast_shapes(*hidden)
+    except ValueError:
+        listed = " and ".join(map(str, hidden))
+        raise ValueError(f"einsum '{subscripts}': the axes of '...', {listed}, do not broadcast") from None
+    spare = [c for c in ascii_letters if c not in subscripts]
+    dots = "".join(spare[: len(full)])
+    new_terms, arrays = [], []
+    for term, x, shape in zip(each, operands, hidden, strict=True):
+        own = list(zip(dots[len(full) - len(shape) :], shape, full[len(full) - len(shape) :], strict=True))
+        at = term.find("...")
+        if any(n != m for _, n, m in own):  # an axis of 1 that is stretched does not take part
+            kept = [n for _, n, m in own if n == m]
+            x = reshape(x, shape=(*x.shape[:at], *kept, *x.shape[at + len(shape) :]))
+        new_terms.append(term.replace("...", "".join([c for c, n, m in own if n == m])))
+        arrays.append(x)
+    return new_terms, arrays, dots

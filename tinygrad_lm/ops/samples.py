@@ -34,10 +34,21 @@ class Spec:
         if self.kind == "distinct":  # no two closer than 0.1, none closer than 0.05 to an integer multiple of 0.1
             values = rng.permutation(math.prod(self.shape)) - math.prod(self.shape) // 2 + 0.5
             return (0.1 * values + rng.uniform(-0.02, 0.02, values.shape)).reshape(self.shape).astype(dtype)
+        if self.kind in ("matrix", "definite"):  # singular values 1, 1.6, 2.2 and so on: none is zero, no two are close
+            *batch, m, n = self.shape
+            u, v = [frame(rng, batch, size, min(m, n)) for size in (m, n)]
+            v = u if self.kind == "definite" else v
+            return ((u * (1 + 0.6 * np.arange(min(m, n)))) @ np.swapaxes(v, -1, -2)).astype(dtype)
         if self.kind == "integers":
             return rng.integers(int(self.low), int(self.high), self.shape)
         assert self.kind == "booleans", self.kind
         return rng.integers(0, 2, self.shape).astype(bool)
+
+
+def frame(rng: np.random.Generator, batch: list[int], n: int, k: int) -> np.ndarray:
+    """k orthonormal columns of n numbers, whose first k rows are regular too."""
+    top = np.linalg.qr(rng.normal(size=(*batch, k, k)))[0]
+    return np.linalg.qr(np.concatenate([top, 0.5 * rng.normal(size=(*batch, n - k, k))], axis=-2))[0]
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,16 @@ def P(*shape: int) -> Spec:
 def D(*shape: int) -> Spec:
     """Distinct, and away from zero: no ties and no kinks nearby."""
     return Spec("distinct", shape)
+
+
+def M(*shape: int) -> Spec:
+    """Matrices (..., m, n) that are well-conditioned and whose singular values are well apart."""
+    return Spec("matrix", shape)
+
+
+def S(*shape: int) -> Spec:
+    """Symmetric positive definite matrices (..., n, n) whose eigenvalues are well apart."""
+    return Spec("definite", shape)
 
 
 def integers(high: int, *shape: int) -> Spec:

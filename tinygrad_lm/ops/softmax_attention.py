@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 
-from tinygrad_lm.backend import backend_of
+from tinygrad_lm.backend import backend_of, dropout_mask
 from tinygrad_lm.core import op, raw
-from tinygrad_lm.ops.elementwise import exp, where
+from tinygrad_lm.ops.choosing import where
+from tinygrad_lm.ops.exponential import exp
 from tinygrad_lm.ops.products import matmul
+from tinygrad_lm.ops.random import dropout as dropped
 from tinygrad_lm.ops.reduction import sum
 from tinygrad_lm.ops.samples import N, booleans, case
-from tinygrad_lm.ops.shape import transposed
+from tinygrad_lm.ops.shape import reshape, transposed
 
 __all__ = [
     "attention",
@@ -46,6 +48,14 @@ def scale_of(q, scale):
     return 1 / math.sqrt(q.shape[-1]) if scale is None else scale
 
 
+def drop(xp, p, rate, key):
+    """p with elements dropped, in place."""
+    if rate:
+        p *= dropout_mask(xp, p.shape, rate, key)
+        p *= p.dtype.type(1 / (1 - rate))
+    return p
+
+
 def why_not_attention(q, k, v, mask=None, **_):
     if len(q) < 2 or len(k) < 2 or len(v) < 2:
         return "q, k and v need at least the axes (length, head size)"
@@ -54,7 +64,8 @@ def why_not_attention(q, k, v, mask=None, **_):
     if k[-2] != v[-2]:
         return f"k and v must have one length, got {k[-2]} and {v[-2]}"
     return (
-        f"the leading axes of q {q}, k {k}, v {v}, and the mask {mask} over (..., {q[-2]}, {k[-2]}), do not broadcast"
+        f"the leading axes of q {q}, k {k}, v {v}, and the mask {mask} over (..., {q[-2]}, {k[-2]}), do not "
+        "broadcast, nor has q a multiple of the heads of k and v"
     )
 
 
@@ -70,11 +81,14 @@ def cases():
         case(N(0, 4, 3), N(0, 4, 3), N(0, 4, 3)),
         case(N(4, 3), N(2, 3), N(2, 3), causal=True),
         case(N(2, 3), N(0, 3), N(0, 3)),
+        case(N(2, 3, 2), N(1, 4, 2), N(1, 4, 2), dropout=0.4, key=(7, 3)),
     ]
 
 
 @op(
+    name="attention",
     aux="lse",
+    analytic=True,
     promote="q k v mask",
     diagnose=why_not_attention,
     samples=lambda: cases(),
@@ -82,14 +96,8 @@ def cases():
         (q.size * k.shape[-2] + q.size // q.shape[-1] * v.shape[-1] * k.shape[-2]) * (1 if causal else 2)
     ),
 )
-def attention(xp, q, k, v, mask=None, *, causal=False, scale=None):
-    """softmax(q k^T scale + mask) v: scaled dot-product attention (Vaswani et al. 2017).
-
-    q (..., T, D), k (..., S, D), v (..., S, Dv); result (..., T, Dv); scale: 1 / sqrt(D) if None.
-    mask: boolean (True: may attend) or a number added to the score, broadcast to (..., T, S).
-    causal: query i sees the keys up to i + S - T, so that the last query stands at the last key.
-    A query that may look nowhere gets 0, and no gradient flows from it.
-    """
+def fused_attention(xp, q, k, v, mask=None, *, causal=False, scale=None, dropout=0.0, key=None):
+    """softmax(q k^T scale + mask) v, where leading axes broadcast; `attention` says what the rest means."""
     s = scores(xp, q, k, mask, causal, scale_of(q, scale))
     top = xp.max(s, axis=-1, keepdims=True, initial=-xp.inf)
     top = xp.where(top == -xp.inf, 0, top).astype(s.dtype, copy=False)
@@ -98,12 +106,24 @@ def attention(xp, q, k, v, mask=None, *, causal=False, scale=None):
     total = xp.sum(p, axis=-1, keepdims=True)
     p /= xp.where(total == 0, 1, total)
     lse = top + xp.log(xp.where(total == 0, 1, total))  # where nobody may look: p is 0 whatever this is
-    return xp.matmul(p, v), lse
+    return xp.matmul(drop(xp, p, dropout, key), v), lse
 
 
-@attention.vjp("q", "k", "v")
-def _(g, q, k, v, mask, out, lse, *, causal, scale):
-    return attention_grad(g, q, k, v, mask, out, lse, causal=causal, scale=scale)
+@fused_attention.vjp("q", "k", "v")
+def _(g, q, k, v, mask, out, lse, *, causal, scale, dropout, key):
+    return attention_grad(g, q, k, v, mask, out, lse, causal=causal, scale=scale, dropout=dropout, key=key)
+
+
+@fused_attention.jvp("q", "k", "v", "mask")
+def _(t, q, k, v, mask, lse, *, causal, scale, dropout, key):
+    tq, tk, tv, tmask = t
+    xp = backend_of(q).xp
+    p = xp.exp(scores(xp, q, k, mask, causal, scale_of(q, scale)) - lse)
+    ts = (matmul(tq, transposed(k)) + matmul(q, transposed(tk))) * scale_of(q, scale)
+    if mask is not None and mask.dtype.kind != "b":
+        ts = ts + tmask
+    tp = p * (ts - (p * ts).sum(axis=-1, keepdims=True))
+    return matmul(drop(xp, tp, dropout, key), v) + matmul(drop(xp, p, dropout, key), tv)
 
 
 @op(
@@ -113,21 +133,22 @@ def _(g, q, k, v, mask, out, lse, *, causal, scale):
         for c in cases()
     ],
 )
-def attention_grad(xp, dy, q, k, v, mask=None, y=None, lse=None, *, causal=False, scale=None):
+def attention_grad(xp, dy, q, k, v, mask=None, y=None, lse=None, *, causal=False, scale=None, dropout=0.0, key=None):
     """(dq, dk, dv) of attention; y and lse, its output and log-sum-exp, are caches (computed again if None).
 
-    With p the weights:  dv = p^T dy,  dp = dy v^T,  ds = p (dp - sum(dy y)) scale,  dq = ds k,  dk = ds^T q.
+    With p the weights and m what dropout multiplies them by:  dv = (p m)^T dy,  dp = dy v^T m,
+    ds = p (dp - sum(dy y)) scale,  dq = ds k,  dk = ds^T q.
     """
     if y is None or lse is None:
-        y, lse = attention.op.forward(xp, q, k, v, mask, causal=causal, scale=scale)
+        y, lse = fused_attention.op.forward(xp, q, k, v, mask, causal=causal, scale=scale, dropout=dropout, key=key)
     p = scores(xp, q, k, mask, causal, scale_of(q, scale))
     p -= lse
     p = xp.exp(p, out=p)
-    dv = xp.matmul(xp.swapaxes(p, -1, -2), dy)
-    ds = xp.matmul(dy, xp.swapaxes(v, -1, -2))
+    ds = drop(xp, xp.matmul(dy, xp.swapaxes(v, -1, -2)), dropout, key)
     ds -= xp.sum(dy * y, axis=-1, keepdims=True)
     ds *= p
     ds *= scale_of(q, scale)
+    dv = xp.matmul(xp.swapaxes(drop(xp, p, dropout, key), -1, -2), dy)
     return xp.matmul(ds, k), xp.matmul(xp.swapaxes(ds, -1, -2), q), dv
 
 
@@ -144,19 +165,61 @@ def weights(q, k, mask, causal, scale):
     if allowed is None:
         allowed = xp.ones((1, 1), bool)
     top = xp.max(xp.where(allowed, raw(s), -xp.inf), axis=-1, keepdims=True, initial=-xp.inf)
-    e = where(allowed, exp(where(allowed, s, 0.0) - xp.where(xp.isfinite(top), top, 0)), 0.0)
+    top = xp.where(xp.isfinite(top), top, 0).astype(s.dtype)
+    e = where(allowed, exp(where(allowed, s, 0.0) - top), 0.0)
     total = sum(e, axis=-1, keepdims=True)
     return e / where(raw(total) == 0, 1.0, total)
 
 
+def thinned(p, rate, key):
+    """p with elements dropped, from simple ops."""
+    return dropped(p, rate=rate, key=key) if rate else p
+
+
 @attention_grad.composed
-def _(dy, q, k, v, mask, causal, scale):
+def _(dy, q, k, v, mask, causal, scale, dropout, key):
     p = weights(q, k, mask, causal, scale)
-    dp = matmul(dy, transposed(v))
+    dp = thinned(matmul(dy, transposed(v)), dropout, key)
     ds = p * (dp - sum(dp * p, axis=-1, keepdims=True)) * scale_of(q, scale)
-    return matmul(ds, k), matmul(transposed(ds), q), matmul(transposed(p), dy)
+    return matmul(ds, k), matmul(transposed(ds), q), matmul(transposed(thinned(p, dropout, key)), dy)
 
 
-@attention.composed
-def _(q, k, v, mask, causal, scale):
-    return matmul(weights(q, k, mask, causal, scale), v)
+@fused_attention.composed
+def _(q, k, v, mask, causal, scale, dropout, key):
+    return matmul(thinned(weights(q, k, mask, causal, scale), dropout, key), v)
+
+
+def attention(q, k, v, mask=None, causal=False, scale=None, dropout=0.0, key=None):
+    """softmax(q k^T scale + mask) v: scaled dot-product attention (Vaswani et al. 2017).
+
+    q (..., T, D), k (..., S, D), v (..., S, Dv); result (..., T, Dv); scale: 1 / sqrt(D) if None.
+    mask: boolean (True: may attend) or a number added to the score, broadcast to (..., T, S).
+    causal: query i sees the keys up to i + S - T, so that the last query stands at the last key.
+    dropout: how likely each weight is left out; key: (seed, stream) for its mask, see `dropout`.
+    A query that may look nowhere gets 0, and no gradient flows from it.
+
+    The axis before the last two counts heads: q may have a multiple of the heads of k and v, and then neighbouring
+    heads of q share one (Ainslie et al. 2023); other leading axes broadcast.
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"attention: dropout must be in [0, 1), got {dropout}")
+    if dropout and key is None:
+        raise ValueError("attention: dropout needs a key, (seed, stream), e.g. from Generator.key()")
+    together = heads(q) // heads(k) if heads(k) > 1 and heads(k) == heads(v) and heads(q) % heads(k) == 0 else 1
+    if together == 1:
+        return fused_attention(q, k, v, mask, causal, scale, dropout, key)
+    k, v = grouped(k, 1), grouped(v, 1)  # (..., groups, 1, S, D)
+    if mask is not None and mask.ndim > 2:
+        mask = grouped(mask, together if heads(mask) > 1 else 1)
+    y = fused_attention(grouped(q, together), k, v, mask, causal, scale, dropout, key)  # (..., groups, heads, T, Dv)
+    return reshape(y, shape=(*y.shape[:-4], heads(q), *y.shape[-2:]))
+
+
+def heads(x):
+    """The size of the axis before the last two, 1 if there is none."""
+    return x.shape[-3] if x.ndim > 2 else 1
+
+
+def grouped(x, size):
+    """(..., heads, T, D) as (..., heads / size, size, T, D)."""
+    return reshape(x, shape=(*x.shape[:-3], heads(x) // size, size, *x.shape[-2:]))

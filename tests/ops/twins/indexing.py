@@ -9,28 +9,27 @@ import pytest
 import torch
 
 
-def getitem(x, index):
-    def part(i):
-        if isinstance(i, slice) and (i.step or 1) < 0:  # which torch does not have
-            i = np.arange(len(x))[i].copy()
-        return torch.tensor(i) if isinstance(i, np.ndarray) else i
+def places(shape, index):
+    """The number, in C order, of each element that an index names: NumPy's indices go further than torch's."""
+    return torch.tensor(np.arange(math.prod(shape)).reshape(shape)[index].copy())
 
-    return x[tuple(map(part, index)) if isinstance(index, tuple) else part(index)]
+
+def getitem(x, index):
+    return x.reshape(-1)[places(x.shape, index)]
+
+
+def getitem_grad(dy, index, shape):
+    at = places(shape, index).reshape(-1)
+    return torch.zeros(math.prod(shape), dtype=dy.dtype).index_add(0, at, dy.reshape(-1)).reshape(shape)
 
 
 def setitem(x, v, index):
-    out = x.clone()
-    index = torch.tensor(index) if isinstance(index, np.ndarray) else index
-    if isinstance(index, torch.Tensor) and index.dtype == torch.long and len(set(index.tolist())) < len(index):
+    at = places(x.shape, index)
+    if len(at.unique()) < at.numel():
         pytest.skip("torch says nothing about writing twice to one place")
-    out[index] = v
-    return out
-
-
-def scatter_add(x, index, shape):
-    size = math.prod(shape)
-    places = getitem(torch.arange(size).reshape(shape), index)
-    return torch.zeros(size, dtype=x.dtype).index_add(0, places.reshape(-1), x.reshape(-1)).reshape(shape)
+    v = torch.as_tensor(v, dtype=x.dtype)
+    v = v.reshape(v.shape[max(v.ndim - at.ndim, 0) :]).expand(at.shape)
+    return x.reshape(-1).index_put((at,), v).reshape(x.shape)
 
 
 def split(x, sections, axis=0):
@@ -38,11 +37,15 @@ def split(x, sections, axis=0):
 
 
 TWINS = {
-    "getitem": getitem, "setitem": setitem, "scatter_add": scatter_add, "split": split,
-    "concatenate": lambda *xs, axis=0: torch.cat(xs, axis), "stack": lambda *xs, axis=0: torch.stack(xs, axis),
+    "getitem": getitem, "setitem": setitem, "getitem_grad": getitem_grad, "split": split,
+    "concatenate": lambda *xs, axis=0: torch.cat(xs, axis),
+    "stack": lambda *xs, axis=0: torch.stack([torch.as_tensor(x, dtype=torch.float64) for x in xs], axis),
+    "gather": lambda x, indices, axis=-1: torch.gather(x, axis, indices % max(x.shape[axis], 1)),
+    "scatter_add": lambda x, indices, source, axis=-1:
+        x.scatter_add(axis, indices % max(x.shape[axis], 1), source.expand(indices.shape)),
     "embedding": lambda ids, weight: weight[ids],
     "embedding_grad": lambda dy, ids, rows: torch.zeros(rows, dy.shape[-1], dtype=dy.dtype).index_add(
-        0, ids.reshape(-1), dy.reshape(-1, dy.shape[-1])),
+        0, ids.reshape(-1), dy.reshape(ids.numel(), dy.shape[-1])),
 }  # fmt: skip
 # Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.
 LONERS: set[str] = set()

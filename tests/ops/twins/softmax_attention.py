@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+
+from tinygrad_lm.backend import dropout_mask
 
 
 def allowed_scores(q, k, mask, causal, scale):
@@ -19,14 +22,17 @@ def allowed_scores(q, k, mask, causal, scale):
     return s, see
 
 
-def attention(q, k, v, mask=None, causal=False, scale=None):
+def attention(q, k, v, mask=None, causal=False, scale=None, dropout=0.0, key=None):
     """Written out, with 0 where nobody may look."""
     s, see = allowed_scores(q, k, mask, causal, scale)
     if not k.shape[-2]:
         return torch.zeros(*q.shape[:-1], v.shape[-1], dtype=q.dtype) + 0 * q.sum() + 0 * k.sum() + 0 * v.sum()
     e = torch.where(see, torch.exp(torch.where(see, s, 0.0) - s.detach().amax(-1, keepdim=True)), 0.0)
     total = e.sum(-1, keepdim=True)
-    return e / torch.where(total == 0, 1.0, total) @ v
+    p = e / torch.where(total == 0, 1.0, total)
+    if dropout:  # the same bits
+        p = p * torch.tensor(dropout_mask(np, tuple(p.shape), dropout, key)) / (1 - dropout)
+    return p @ v
 
 
 TWINS = {

@@ -1,0 +1,21 @@
+"""torch's counterpart of each operation of ops/similarity.py: the same arguments, torch tensors in and out."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def normalize(x, axis=-1, eps=1e-12):
+    return x / (x * x).sum(axis, keepdim=True).sqrt().clamp_min(eps)
+
+
+def cosine_similarity(a, b, axis=-1, eps=1e-8):
+    return F.cosine_similarity(*torch.broadcast_tensors(a, b), dim=axis, eps=eps)
+
+
+TWINS = {
+    "normalize": normalize, "cosine_similarity": cosine_similarity,
+}  # fmt: skip
+# Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.
+LONERS: set[str] = set()
