@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .blocks import examples
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("kernels/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -47,5 +49,19 @@ def test_the_table_of_figures_is_that_of_the_committed_results():
     assert subprocess.run([sys.executable, str(script), "--check"]).returncode == 0, f"run python {script.name}"
 
 
+def test_the_page_of_operations_is_that_of_the_operations():
+    script = ROOT / "benchmarks/operations_page.py"
+    assert subprocess.run([sys.executable, str(script), "--check"]).returncode == 0, f"run python {script.name}"
+
+
 def test_contributing_is_short():
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 50
+
+
+def test_the_examples_of_a_page_print_what_it_says():
+    pytest.importorskip("torch")
+    page, numbers = ROOT / "docs/prove-a-gradient.md", re.compile(r"-?\d+\.\d+(e[-+]\d+)?|-?\d+e[-+]\d+")
+    ran = list(examples(page))
+    assert len(ran) >= 15
+    for code, said, out in ran:
+        assert numbers.sub("#", out) == numbers.sub("#", said), f"python tests/blocks.py {page.name}: {code}"
