@@ -263,7 +263,7 @@ SCALARS = [
     lambda x: tg.pow(2.0, x), lambda x: tg.pow(x, 1.5),
     lambda x: tg.where(x.data > 1, x, 0.5), lambda x: tg.where(x.data > 1, 0.5, x), lambda x: x % 2, lambda x: 2 // x,
     lambda x: tg.leaky_relu(x, negative_slope=0.2), lambda x: tg.elu(x, alpha=0.7), lambda x: tg.softplus(x, beta=2.0),
-    lambda x: tg.hardtanh(x, low=-0.3, high=1.1), lambda x: tg.nan_to_num(x, nan=2.0),
+    lambda x: tg.hardtanh(x, min=-0.3, max=1.1), lambda x: tg.nan_to_num(x, nan=2.0),
 ]  # fmt: skip
 
 
@@ -357,7 +357,7 @@ COMPLEX = np.array([1.0 + 1.0j])
             r"softplus\(x: float64 \(2,\), beta=0\): beta must be positive, got 0",
         ),
         (lambda: tg.softplus(np.ones(2), beta=NAN), "beta must be positive, got nan"),
-        (lambda: tg.hardtanh(np.ones(2), low=2.0, high=1.0), "low must not be above high, got low=2.0 and high=1.0"),
+        (lambda: tg.hardtanh(np.ones(2), min=2.0, max=1.0), "min must not be above max, got min=2.0 and max=1.0"),
         (lambda: tg.gelu(np.ones(2), approximate="erf"), "approximate must be 'none' or 'tanh', got 'erf'"),
         (lambda: tg.erf(COMPLEX), r"erf\(x: complex128 \(1,\)\): it is computed for real numbers only"),
         (lambda: tg.erfc(COMPLEX), "for real numbers only, got complex128"),

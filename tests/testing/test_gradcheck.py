@@ -282,6 +282,38 @@ def test_nothing_to_check():
         check_vjp(np.sin, lambda g, x: (g, g, g), X)
 
 
+def test_a_rule_of_the_wrong_shape_is_named():
+    @tg.op
+    def turned(xp, x):
+        return x * 2.0
+
+    turned.vjp("x")(lambda g: tg.permute(g, (1, 0)) * 2.0)
+    error = refused(gradcheck, lambda x: turned(x) * 1.0, X)
+    assert error.cause == "transposed" and "the derivative of turned has the shape (3, 2)" in str(error)
+
+
+def test_where_results_are_not_finite():
+    for f in (tg.log, lambda x: x * np.nan):
+        with pytest.raises(ValueError, match="nothing to check: no result is finite here"):
+            gradcheck(f, -np.ones(3))
+    verdict = gradcheck(tg.log, np.array([0.0, 1.0]))  # the first entry reaches only what is left out
+    assert verdict.entries == 1 and verdict.notes == ["1 results are not finite and left out"]
+    assert verdict.oracles["complex step"] == "agrees along a random direction"
+    error = refused(gradcheck, squared(lambda x: x * np.nan), X)  # nan beside nothing infinite is the rule's own
+    assert error.input == 0 and "gives nan or inf" in error.cause
+
+
+def test_directions_are_at_least_one():
+    with pytest.raises(ValueError, match="directions=0: expected at least 1"):
+        gradcheck(tg.sin, X, exact=False, directions=0)
+
+
+def test_a_torch_function_wants_torch_tensors():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="a function of torch tensors: pass its inputs as such"):
+        gradcheck(torch.sin, X)
+
+
 # ------------------------------------------------------------------------------------------------ forward mode
 
 

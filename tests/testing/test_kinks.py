@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_lm as tg
+from tinygrad_lm.core import flatten, raw
 from tinygrad_lm.testing import GradcheckError, check_vjp, gradcheck
 from tinygrad_lm.testing.kinks import behaviour
 
@@ -185,6 +186,8 @@ def test_declared_kinks_of_operations_are_not_refuted():
                 def f(*xs, op=op, given=given, names=names, kink=kink):
                     return op.function(**{**given, **dict(zip(names, xs, strict=True))}, **kink.params)
 
+                if not all(np.isfinite(raw(y)).all() for y in flatten(f(*[given[n] for n in names]))[0]):
+                    continue  # no difference can be taken from an infinite value
                 assert gradcheck(f, [given[n] for n in names], second_order=False), op
                 checked += 1
     assert checked > 20

@@ -60,6 +60,28 @@ def test_every_operation_with_a_derivative_can_take_part():
     assert not lost - {"cast"}, "no sample of these becomes a smooth program in float64"
 
 
+def test_a_program_is_smooth_where_it_stands():
+    """relu at 0 and max at a tie are moved away; what is computed in float32 is left out."""
+    for op in ("relu", "max", "norm"):
+        *_, last = assemble([np.zeros(2)], [(op, 0, (0, 0, 0))]).steps
+        assert last.op == op and "x0" not in last.args
+    for number in range(8):
+        program = assemble([np.ones(2)], [("exp", 0, (0, 0, 0)), ("cast", number, (0, 0, 0))])
+        assert all(y.dtype == np.float64 for y in outputs(program, *program.inputs))
+
+
+def test_a_program_returns_every_end_or_the_last():
+    choices = [("exp", 0, (1, 0, 0)), ("sin", 0, (1, 0, 0))]  # exp of x0, sin of x1
+    both, last = [assemble([np.array(0.5), np.array(1.5)], choices, every) for every in (True, False)]
+    assert [step.op for step in both.steps] == ["exp", "sin"] and len(both.outs) == 2
+    assert [step.op for step in last.steps] == ["sin"] and list(last.named) == ["x1"]
+    three = find(
+        some.programs(ops=["stack"]),
+        lambda p: any(len({a for a in s.args if isinstance(a, str)}) == 3 for s in p.steps),
+    )
+    assert three.steps[-1].op == "stack"
+
+
 @given(some.programs())
 def test_a_program_is_connected_and_tame(program):
     known, read = set(program.named), set()

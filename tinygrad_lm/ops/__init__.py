@@ -9,9 +9,11 @@ from tinygrad_lm.ops import (
     comparison,
     convolution,
     ctc,
+    einstein,
     elementwise,
     exponential,
     indexing,
+    joining,
     linalg,
     loss,
     matrices,
@@ -39,9 +41,11 @@ from tinygrad_lm.ops.choosing import *
 from tinygrad_lm.ops.comparison import *
 from tinygrad_lm.ops.convolution import *
 from tinygrad_lm.ops.ctc import *
+from tinygrad_lm.ops.einstein import *
 from tinygrad_lm.ops.elementwise import *
 from tinygrad_lm.ops.exponential import *
 from tinygrad_lm.ops.indexing import *
+from tinygrad_lm.ops.joining import *
 from tinygrad_lm.ops.loss import *
 from tinygrad_lm.ops.matrices import *
 from tinygrad_lm.ops.methods import *
@@ -71,9 +75,11 @@ __all__ += choosing.__all__
 __all__ += comparison.__all__
 __all__ += convolution.__all__
 __all__ += ctc.__all__
+__all__ += einstein.__all__
 __all__ += elementwise.__all__
 __all__ += exponential.__all__
 __all__ += indexing.__all__
+__all__ += joining.__all__
 __all__ += loss.__all__
 __all__ += matrices.__all__
 __all__ += methods.__all__

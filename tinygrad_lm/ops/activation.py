@@ -115,17 +115,17 @@ def wide(*shape):
 
 
 @op(
-    samples=lambda: [*unary(wide), case(D(2, 3), low=-0.1, high=0.2)],
+    samples=lambda: [*unary(wide), case(D(2, 3), min=-0.1, max=0.2)],
     kinks=[
         kink((1.0,), (1.0,), "the bounds belong to the inside"),
         kink((-1.0,), (1.0,), "the bounds belong to the inside"),
     ],
 )
-def hardtanh(xp, x, *, low=-1.0, high=1.0):
-    """x limited to [low, high].  The derivative is 1 inside, the bounds included, and 0 outside."""
-    if low > high:
-        raise ValueError(f"low must not be above high, got low={low} and high={high}")
-    return xp.clip(x, low, high)
+def hardtanh(xp, x, *, min=-1.0, max=1.0):
+    """x limited to [min, max].  The derivative is 1 inside, the bounds included, and 0 outside."""
+    if min > max:
+        raise ValueError(f"min must not be above max, got min={min} and max={max}")
+    return xp.clip(x, min, max)
 
 
 @hardtanh.vjp("x")
@@ -134,8 +134,8 @@ def _(g, x, out):
 
 
 @hardtanh.jvp("x")
-def _(t, x, *, low, high):
-    return where(less_equal(low, x), where(less_equal(x, high), t, 0.0), 0.0)
+def _(t, x, *, min, max):
+    return where(less_equal(min, x), where(less_equal(x, max), t, 0.0), 0.0)
 
 
 @op(

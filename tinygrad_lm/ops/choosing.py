@@ -88,18 +88,18 @@ def _(t, condition):
         case(D(2, 3), D(3), P(2, 1)),
         case(D(4), None, D()),
     ],
-    promote="x low high",
+    promote="x min max",
     kinks=[
         kink((1.0, 0.0, 1.0), (1.0, 0.0, 0.0), "the bounds belong to the inside"),
         kink((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), "the bounds belong to the inside"),
     ],
 )
-def clip(xp, x, low=None, high=None):
-    """x limited to [low, high]; either may be None.  Where low is above high the result is high.
+def clip(xp, x, min=None, max=None):
+    """x limited to [min, max]; either may be None.  Where min is above max the result is max.
 
     The derivative is 1 inside, the bounds included, and 0 outside, where that of the bound which was taken is 1.
     """
-    return x + 0 if low is None and high is None else xp.clip(x, low, high)
+    return x + 0 if min is None and max is None else xp.clip(x, min, max)
 
 
 @clip.vjp("x")
@@ -107,31 +107,31 @@ def _(g, x, out):
     return g * equal(x, out)
 
 
-@clip.vjp("low")
-def _(g, x, low, out):
-    return g * (less(x, out) * equal(out, low))
+@clip.vjp("min")
+def _(g, x, min, out):
+    return g * (less(x, out) * equal(out, min))
 
 
-@clip.vjp("high")
-def _(g, x, low, high):
-    return g * greater(x if low is None else maximum(x, low), high)
+@clip.vjp("max")
+def _(g, x, min, max):
+    return g * greater(x if min is None else maximum(x, min), max)
 
 
 @clip.jvp("x")
-def _(t, x, low, high):
-    above = True if low is None else greater_equal(x, low)
-    below = True if high is None else less_equal(x, high)
+def _(t, x, min, max):
+    above = True if min is None else greater_equal(x, min)
+    below = True if max is None else less_equal(x, max)
     return where(logical_and(above, below), t, 0.0)
 
 
-@clip.jvp("low")
-def _(t, x, low, high):
-    return where(less(x, low) if high is None else less(x, low) & less_equal(low, high), t, 0.0)
+@clip.jvp("min")
+def _(t, x, min, max):
+    return where(less(x, min) if max is None else less(x, min) & less_equal(min, max), t, 0.0)
 
 
-@clip.jvp("high")
-def _(t, x, low, high):
-    return where(less(high, x) if low is None else less(high, x) | less(high, low), t, 0.0)
+@clip.jvp("max")
+def _(t, x, min, max):
+    return where(less(max, x) if min is None else less(max, x) | less(max, min), t, 0.0)
 
 
 @op(

@@ -7,7 +7,8 @@ import numpy as np
 from tinygrad_lm.backend import backend_of
 from tinygrad_lm.core import op, raw, vjp
 from tinygrad_lm.ops.choosing import where
-from tinygrad_lm.ops.indexing import concatenate, getitem, stack
+from tinygrad_lm.ops.indexing import getitem
+from tinygrad_lm.ops.joining import concatenate, stack
 from tinygrad_lm.ops.loss import check_reduction
 from tinygrad_lm.ops.normalization import log_softmax, softmax
 from tinygrad_lm.ops.reduction import logsumexp, sum

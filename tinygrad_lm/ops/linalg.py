@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_lm.backend import backend_of
 from tinygrad_lm.core import op, raw
 from tinygrad_lm.ops.choosing import where
-from tinygrad_lm.ops.indexing import concatenate
+from tinygrad_lm.ops.joining import concatenate
 from tinygrad_lm.ops.products import matmul, trace
 from tinygrad_lm.ops.reduction import sum
 from tinygrad_lm.ops.samples import M, N, S, case

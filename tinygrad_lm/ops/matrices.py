@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_lm.backend import backend_of, is_float
 from tinygrad_lm.core import grad, raw, vjp
-from tinygrad_lm.ops.indexing import stack
+from tinygrad_lm.ops.joining import stack
 from tinygrad_lm.ops.shape import reshape
 
 __all__ = [

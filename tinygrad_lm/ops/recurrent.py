@@ -12,7 +12,7 @@ from tinygrad_lm.backend import backend_of
 from tinygrad_lm.core import op, raw, vjp
 from tinygrad_lm.ops.activation import relu
 from tinygrad_lm.ops.exponential import sigmoid
-from tinygrad_lm.ops.indexing import split, stack
+from tinygrad_lm.ops.joining import split, stack
 from tinygrad_lm.ops.products import linear
 from tinygrad_lm.ops.samples import N, Spec, case, kink
 from tinygrad_lm.ops.shape import floating

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_lm.backend import widest_float
 from tinygrad_lm.core import op
 from tinygrad_lm.ops.samples import N, case
-from tinygrad_lm.ops.shape import fits, floating
+from tinygrad_lm.ops.shape import fits
 
 __all__ = [
     "rotary_embedding",
@@ -40,7 +41,6 @@ def rotary_embedding(xp, x, positions=None, *, base=10000.0, interleaved=False, 
            [ 0.54,  0.84],
            [-0.42,  0.91]])
     """
-    x = floating(x)
     width = x.shape[-1] if x.ndim else 1
     if width % 2:
         raise ValueError(f"the last axis is turned in pairs and must be even, got x {x.shape}")
@@ -48,7 +48,10 @@ def rotary_embedding(xp, x, positions=None, *, base=10000.0, interleaved=False, 
         if x.ndim < 2:
             raise ValueError(f"x needs the axes (length, head size), or positions must be given, got x {x.shape}")
         positions = xp.arange(x.shape[-2])
-    positions = xp.asarray(positions, dtype=np.float64)  # in float32 an angle of 100,000 would be off by a hundredth
+    positions = xp.asarray(positions)
+    if x.dtype.kind in "iub":
+        x = x.astype(widest_float([positions.dtype]) or float)
+    positions = positions.astype(np.float64)  # in float32 an angle of 100,000 would be off by a hundredth
     if not fits(positions.shape, x.shape[:-1]):
         raise ValueError(f"positions must fit {x.shape[:-1]}, the axes of x but the last, got {positions.shape}")
     slowing = base ** (xp.arange(width // 2) * (-2.0 / max(width, 1)))

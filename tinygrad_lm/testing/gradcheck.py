@@ -190,20 +190,29 @@ class Check:
     ):
         if kinks not in ("subdifferential", "error", "avoid"):
             raise ValueError(f"kinks={kinks!r}: expected 'subdifferential', 'error' or 'avoid'")
+        if directions < 1:
+            raise ValueError(f"directions={directions}: expected at least 1")
         self.title, self.subject, self.policy, self.jvp = title, subject, kinks, jvp
         self.rng = np.random.default_rng(seed)
         self.outs = self.results()
         y0 = subject.joined(self.outs)
         subject.finite = np.isfinite(y0)
+        if y0.size and not subject.finite.any():
+            raise ValueError("nothing to check: no result is finite here; choose inputs where the function is defined")
         self.notes = [] if subject.finite.all() else [f"{(~subject.finite).sum()} results are not finite and left out"]
         self.u = np.where(subject.finite, self.rng.normal(size=y0.shape), 0.0)
         eps = np.repeat([EPS[dtype_of(y)] for y in self.outs], [np.size(y) for y in self.parts(y0)])[subject.finite]
         self.tape: list[Any] = []  # the operations that the derivative went through
         self.g = np.zeros(subject.x.size)
         if jvp is None:
-            self.g = self.gradient()
+            self.g = np.array(self.gradient())
         self.differences = Differences(subject, self.u[subject.finite], y0[subject.finite], eps)
-        self.movable = np.flatnonzero(np.isfinite(subject.x)).tolist()
+        lost = ~np.isfinite(self.g) & (not subject.finite.all())  # 0 times inf, if only what is left out depends on it
+        for i in np.flatnonzero(lost & np.isfinite(subject.x)).tolist():
+            lost[i] = self.differences.behaviour(i) == Behaviour("smooth", 0.0, 0.0, 0.0, 0.0)
+        self.g[lost] = 0.0
+        self.moves = np.isfinite(subject.x) & ~lost
+        self.movable = np.flatnonzero(self.moves).tolist()
         self.exact = len(self.movable) <= AFFORDABLE if exact is None else exact
         if jvp is not None:  # the slopes along the entries: all that are checked, or some to judge the power by
             for i in self.movable if self.exact else self.movable[:: max(1, len(self.movable) // 64)]:
@@ -228,7 +237,14 @@ class Check:
         """The floating results, after two calls that must agree to the last bit."""
         subject = self.subject
         inputs = subject.wrapped(subject.x)
-        outs, again = subject.f(*inputs), subject.f(*subject.wrapped(subject.x))
+        try:
+            outs, again = subject.f(*inputs), subject.f(*subject.wrapped(subject.x))
+        except TypeError as error:
+            if "must be Tensor, not Tensor" not in str(error):
+                raise
+            raise TypeError(
+                "this is a function of torch tensors: pass its inputs as such, torch.from_numpy(x)"
+            ) from error
         if not outs:
             got = ""
             if isinstance(subject.f, OfFloats):
@@ -285,7 +301,7 @@ class Check:
         def guard(node: Any) -> None:
             if node.plan is not None:
                 self.tape.append(node.op)
-                node.plan = ReadOnly(node.plan)
+                node.plan = ReadOnly(node, self.refused)
 
         try:
             with config.listening(guard):
@@ -306,16 +322,10 @@ class Check:
                 continue
             cause = f"cast it: gradient.astype('{dtype}')"
             if got != shape:
-                grown = len(got) >= len(shape) and all(
-                    m in (1, n) for m, n in zip(shape[::-1], got[::-1], strict=False)
-                )
-                cause = "sum over the axes that broadcasting added (missing un-broadcast)" if grown else "wrong shape"
-                cause = "transposed" if got == shape[::-1] else cause
-            raise self.refused(
-                f"{self.subject.names[k]} is {dtype} {shape}, its gradient {dtype_of(g)} {got}: {cause}",
-                cause,
-                k,
-            )
+                cause = "sum over the axes that broadcasting added (missing un-broadcast)"
+                cause = cause if grown(got, shape) else "transposed" if got == shape[::-1] else "wrong shape"
+            what = f"{self.subject.names[k]} is {dtype} {shape}, its gradient {dtype_of(g)} {got}"
+            raise self.refused(f"{what}: {cause}", cause, k)
 
     def unshared(self, grads: Sequence, others: Sequence) -> None:
         """No gradient may share memory with another one, nor with what was given."""
@@ -370,12 +380,12 @@ class Check:
             self.narrow()
         if second_order:
             verdict.oracles["second derivative"] = self.second()
-        verdict.notes = self.notes
+        verdict.notes = list(dict.fromkeys(self.notes))
         return verdict
 
     def random(self) -> np.ndarray:
         """A direction that moves every entry which may be moved."""
-        d = self.differences.drawn(self.rng, np.arange(self.subject.x.size)) * np.isfinite(self.subject.x)
+        d = self.differences.drawn(self.rng, np.arange(self.subject.x.size)) * self.moves
         if self.policy == "avoid":
             d[list(self.kinked)] = 0.0
         return d
@@ -384,15 +394,14 @@ class Check:
         """Directions that move equal entries together: the first groups alone, and all at random."""
         x, found = self.subject.x, []
         _, group, count = np.unique(x, return_inverse=True, return_counts=True, equal_nan=False)
-        movable = np.isfinite(x)
-        shared = [k for k in np.flatnonzero(count > 1) if movable[group == k].all()]
+        shared = [k for k in np.flatnonzero(count > 1) if self.moves[group == k].all()]
         if self.policy == "avoid" or not shared:
             return []
         for k in shared[:ALTOGETHER]:
             members = np.flatnonzero(group == k).tolist()
             named = ", ".join(map(self.subject.spot, members[:3])) + ", ..." * (len(members) > 3)
             found.append(((group == k) * self.unit, f"{named} moved together"))
-        drawn = [self.differences.drawn(self.rng, group) * movable for _ in range(2)]
+        drawn = [self.differences.drawn(self.rng, group) * self.moves for _ in range(2)]
         return found + [(d, "a direction that keeps ties") for d in drawn]
 
     def compared(
@@ -452,7 +461,9 @@ class Check:
                 except (ValueError, ArithmeticError):
                     break  # x is at the end of where the function is defined
                 moved = np.fmax(moved, np.abs(ends[0] + ends[1] - 2 * self.g))
-            self.moved = np.minimum(8 * moved, 1e-6 * np.nan_to_num(self.largest) / self.unit)
+            for part in self.subject.slices:  # one entry may be lucky, all of an input are not
+                moved[part] = (moved * self.unit)[part].max(initial=0.0)
+            self.moved = np.minimum(8 * moved, 1e-6 * np.nan_to_num(self.largest)) / self.unit
         return self.moved + 64 * EPS["float64"] * (self.terms + np.nan_to_num(self.largest)) / self.unit
 
     def allowed(self, found: Behaviour, slope: float, line: Any) -> bool:
@@ -575,7 +586,7 @@ class Check:
             exact = float(self.u[self.subject.finite] @ complex_step(self.subject, self.subject.x, d))
         except Declined:
             return False
-        if abs(exact - self.slope(d)) > 1e-9 * abs(exact):
+        if not abs(exact - self.slope(d)) <= 1e-9 * abs(exact):  # said this way round, nan acquits nobody
             return False
         self.notes.append("the complex step and the rule agree; differences, which do not, lose too many digits here")
         return True
@@ -707,10 +718,14 @@ class Check:
 
 
 class ReadOnly:
-    """The plan of a node whose rules can write neither into what was kept nor into the gradient that comes in."""
+    """The plan of a node whose rules can write neither into what was kept nor into the gradient that comes in.
 
-    def __init__(self, plan: Any):
-        self.plan = plan
+    What they return must be shaped like the inputs, or as broadcasting made of them.
+    """
+
+    def __init__(self, node: Any, refused: Callable[..., GradcheckError]):
+        self.plan, self.refused = node.plan, refused
+        self.shapes = [None if parent is None else parent.shape for parent in node.parents]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plan, name)
@@ -720,10 +735,22 @@ class ReadOnly:
         for array in locked:
             array.flags.writeable = False
         try:
-            return self.plan.pull(g, saved)
+            grads = self.plan.pull(g, saved)
         finally:
             for array in reversed(locked):
                 array.flags.writeable = True
+        for shape, grad in zip(self.shapes, grads, strict=False):
+            if shape is None or not hasattr(grad, "shape") or grown(got := grad.shape, shape):
+                continue
+            cause = "transposed" if got == shape[::-1] else "wrong shape"
+            what = f"the derivative of {self.plan.op.name} has the shape {got} for an input of shape {shape}"
+            raise self.refused(f"{what}: {cause}", cause)
+        return grads
+
+
+def grown(got: tuple, shape: tuple) -> bool:
+    """Whether broadcasting makes `got` of `shape`, so that sums undo it."""
+    return len(got) >= len(shape) and all(m in (1, n) for m, n in zip(shape[::-1], got[::-1], strict=False))
 
 
 def owned(array: np.ndarray) -> bool:

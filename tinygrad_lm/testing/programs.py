@@ -46,7 +46,7 @@ class Step:
     outs: str | tuple[str, ...] = ""
 
     def __str__(self) -> str:
-        function = f"tg.{self.op}" if self.op in ops.__all__ else f'tg.OPS["{self.op}"].function'
+        function = f"tg.{self.op}" if is_public(self.op) else f'tg.OPS["{self.op}"].function'
         given = [a if isinstance(a, str) else literal(a) for a in self.args]
         if OPS[self.op].variadic:
             given = [f"[{', '.join(given)}]"]
@@ -60,6 +60,11 @@ class Step:
         except TypeError:
             i = [case.params.get(name) is value for case, _ in samples(OPS[self.op])].index(True)
             return f'tg.OPS["{self.op}"].facts["samples"]()[{i}].params["{name}"]'
+
+
+def is_public(op: str) -> bool:
+    """Whether users call the operation itself, and not a function in front of it."""
+    return getattr(ops, op, None) is OPS[op].function
 
 
 def call(op: str, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -232,7 +237,7 @@ class Workshop:
         rules = [OPS[op].rules.get(name) for name in OPS[op].inputs]
         before, values = len(self.steps), dict(self.values)
         ways = ((False, False), (True, False), (True, True))  # (in a sample's shape, near its numbers)
-        for fitting, near in ways if op in ops.__all__ else ways[1:]:  # what only rules call may rely on its shapes
+        for fitting, near in ways if is_public(op) else ways[1:]:  # what users do not call may rely on its shapes
             try:
                 args: list[Any] = list(drawn)
                 for i, (spec, array) in enumerate(zip(case.arrays, drawn, strict=True)):

@@ -10,7 +10,7 @@ TWINS = {
     "relu": torch.relu, "leaky_relu": F.leaky_relu, "elu": F.elu, "selu": F.selu, "silu": F.silu, "gelu": F.gelu,
     "mish": F.mish, "hardswish": F.hardswish, "logsigmoid": F.logsigmoid,
     "hardsigmoid": lambda x: F.relu6(x + 3) / 6,  # F.hardsigmoid's derivative is 1/6 to seven digits only
-    "hardtanh": lambda x, low=-1.0, high=1.0: F.hardtanh(x, low, high),
+    "hardtanh": lambda x, min=-1.0, max=1.0: F.hardtanh(x, min, max),
     "softplus": lambda x, beta=1.0: F.softplus(x, beta, threshold=500.0),  # ours has none
 }  # fmt: skip
 # Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.

@@ -12,7 +12,7 @@ def of_tensors(function):
 
 TWINS = {
     "where": torch.where,
-    "clip": lambda x, low=None, high=None: torch.clamp(x, low, high),
+    "clip": lambda x, min=None, max=None: torch.clamp(x, min, max),
     "maximum": of_tensors(torch.maximum), "minimum": of_tensors(torch.minimum),
     "fmax": of_tensors(torch.fmax), "fmin": of_tensors(torch.fmin),
     "nan_to_num": torch.nan_to_num,

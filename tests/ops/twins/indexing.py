@@ -32,14 +32,8 @@ def setitem(x, v, index):
     return x.reshape(-1).index_put((at,), v).reshape(x.shape)
 
 
-def split(x, sections, axis=0):
-    return torch.tensor_split(x, sections, axis)
-
-
 TWINS = {
-    "getitem": getitem, "setitem": setitem, "getitem_grad": getitem_grad, "split": split,
-    "concatenate": lambda *xs, axis=0: torch.cat(xs, axis),
-    "stack": lambda *xs, axis=0: torch.stack([torch.as_tensor(x, dtype=torch.float64) for x in xs], axis),
+    "getitem": getitem, "setitem": setitem, "getitem_grad": getitem_grad,
     "gather": lambda x, indices, axis=-1: torch.gather(x, axis, indices % max(x.shape[axis], 1)),
     "scatter_add": lambda x, indices, source, axis=-1:
         x.scatter_add(axis, indices % max(x.shape[axis], 1), source.expand(indices.shape)),

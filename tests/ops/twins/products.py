@@ -6,10 +6,6 @@ import torch
 import torch.nn.functional as F
 
 
-def einsum(*xs, subscripts):
-    return torch.einsum(subscripts, *xs)
-
-
 def dot(a, b):
     if not a.ndim or not b.ndim:
         return a * b
@@ -30,7 +26,7 @@ def vecdot(a, b, axis=-1):
 
 
 TWINS = {
-    "matmul": torch.matmul, "linear": F.linear, "einsum": einsum, "dot": dot, "vecdot": vecdot, "inner": torch.inner,
+    "matmul": torch.matmul, "linear": F.linear, "dot": dot, "vecdot": vecdot, "inner": torch.inner,
     "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)), "kron": kron, "tensordot": tensordot,
     "trace": lambda x, offset=0, axis1=0, axis2=1: torch.diagonal(x, offset, axis1, axis2).sum(-1),
 }  # fmt: skip
