@@ -9,12 +9,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 import pytest
 from hypothesis import settings
 
-from tinygrad_lm import OPS, config, kernels_in_use, manual_seed, set_kernels
-from tinygrad_lm.backend import CPU
+from tinygrad_lm import manual_seed
+from tinygrad_lm.testing.plugin import register_profiles, tg_no_leaks  # noqa: F401 (a fixture, found by its name)
 
-settings.register_profile("tglm-ci", derandomize=True, deadline=None, database=None)
-settings.register_profile("tglm-dev", deadline=None, database=None)  # new examples: --hypothesis-profile tglm-dev
-settings.register_profile("tglm-intense", deadline=None, database=None, max_examples=2000)  # `make deep`
+register_profiles()
 settings.load_profile("tglm-ci")
 
 # What a machine or an oracle cannot do.  Under TINYGRAD_LM_STRICT=1, which `make test` sets once it has installed what
@@ -46,34 +44,7 @@ def pytest_make_collect_report():
     return report
 
 
-SWITCHES = (
-    config.recording,
-    config.listeners,
-    config.observers,
-    config.differentiating,
-    config.keeping_grads,
-    config.default_float,
-)
-
-
 @pytest.fixture(autouse=True)
-def no_leaks():
-    """Every test starts from seed 0, and fails if it leaves a switch or a kernel table other than it found it.
-
-    Operations that a test declares are forgotten afterwards.
-    """
+def clean(tg_no_leaks):
+    """Every test starts from seed 0, and fails if it leaves a switch or a kernel table other than it found it."""
     manual_seed(0)
-    word, table = kernels_in_use(), CPU.kernels
-    before = [switch.get() for switch in SWITCHES]
-    operations = dict(OPS)
-    yield
-    OPS.clear()
-    OPS.update(operations)
-    leaked = [s.name for s, value in zip(SWITCHES, before, strict=True) if s.get() is not value]
-    for switch, value in zip(SWITCHES, before, strict=True):
-        switch.set(value)
-    if CPU.kernels is not table:
-        leaked.append(f"the kernel table (now {CPU.word!r}, before {word!r})")
-        set_kernels(table)
-        CPU.word = word
-    assert not leaked, f"the test leaves behind: {', '.join(leaked)}"

@@ -136,7 +136,7 @@ def test_what_cannot_be_checked_is_one_line_and_code_2(mine, capsys, words, said
 def test_a_function_of_torch_is_told_where_to_go(mine, capsys):
     pytest.importorskip("torch")
     assert main(["check", "mine.py:of_torch"]) == 2
-    assert "wants tensors of torch: call tinygrad_lm.testing.gradcheck" in capsys.readouterr().err
+    assert "; that is done in Python, with tinygrad_lm.testing.gradcheck" in capsys.readouterr().err
 
 
 def test_the_guess_at_shapes_is_no_advice_where_none_were_guessed(mine, capsys):

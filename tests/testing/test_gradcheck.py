@@ -469,3 +469,11 @@ def test_kernels_of_cuda_files_on_the_emulator():
     with tg.use_kernels({**table, "softmax": softmax}):
         verdict = gradcheck(tg.softmax, X.astype(np.float32), second_order=False)
     assert np.float32 in served and verdict.oracles["the same in float64"] == "agrees with float32"
+
+
+def test_a_view_and_its_base_among_what_a_rule_keeps():
+    """Both are read-only while the rule runs, and both can be written to afterwards."""
+    x = np.linspace(0.5, 2.0, 4)
+    assert gradcheck(lambda x: tg.xlogy(x, tg.flip(x, axis=0)), x)
+    assert gradcheck(lambda x: tg.xlogy(tg.flip(x, axis=0), x), x)
+    x[0] = 1.0

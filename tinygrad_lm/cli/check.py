@@ -109,8 +109,8 @@ def why(error: Exception, arguments: argparse.Namespace, called: bool) -> str:
     hint = ""
     if called and not shapes and isinstance(error, (ValueError, IndexError)):
         hint = "; give the shapes with --shape, once for each argument"
-    if "must be Tensor, not Tensor" in said:  # what torch says of a Tensor of ours
-        hint = "; this function wants tensors of torch: call tinygrad_lm.testing.gradcheck with some, in Python"
+    if "function of torch tensors" in said:
+        hint = "; that is done in Python, with tinygrad_lm.testing.gradcheck"
     return f"{f' with shapes {shapes}' * bool(shapes)}: {type(error).__name__}: {' '.join(said.split())}{hint}"
 
 

@@ -737,7 +737,7 @@ class ReadOnly:
         try:
             grads = self.plan.pull(g, saved)
         finally:
-            for array in reversed(locked):
+            for array in sorted(locked, key=lambda a: a.base is not None):  # a view may be written to if its base may
                 array.flags.writeable = True
         for shape, grad in zip(self.shapes, grads, strict=False):
             if shape is None or not hasattr(grad, "shape") or grown(got := grad.shape, shape):
