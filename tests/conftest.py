@@ -45,6 +45,7 @@ def pytest_make_collect_report():
 
 
 @pytest.fixture(autouse=True)
-def clean(tg_no_leaks):
+def clean(request):
     """Every test starts from seed 0, and fails if it leaves a switch or a kernel table other than it found it."""
+    request.getfixturevalue("tg_no_leaks")
     manual_seed(0)

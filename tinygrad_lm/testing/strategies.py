@@ -10,7 +10,8 @@
     def test_everything(program):
         gradcheck(program, program.inputs)
 
-Every number is drawn, none comes from a seed: what fails shrinks to few, small, round numbers.  Sides are at most 5.
+Every number of an input is drawn, none comes from a seed: what fails shrinks to few, small, round numbers.
+Sides are at most 5.
 """
 
 from __future__ import annotations
