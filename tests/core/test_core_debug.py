@@ -210,7 +210,7 @@ ERRORS = {
     "attention, mask": (
         lambda: tg.attention(X, X, X, np.ones((2, 2))),
         ValueError,
-        "and the mask (2, 2) over (..., 3, 3), do not broadcast",
+        "the mask (2, 2) must broadcast to (..., 3, 3)",
     ),
     "text": (lambda: leaf(X) * "a", TypeError, "multiply(a: float64 (3, 4), b: str): expected arrays, Tensors or"),
     "a list": (lambda: tg.exp([1.0]), TypeError, "got list; wrap it: Tensor(...)"),

@@ -41,11 +41,13 @@ def scores(xp, q, k, mask, causal, scale):
         s = s + added
     if allowed is not None:
         s = xp.where(allowed, s, s.dtype.type(-xp.inf))
+    if s.shape[-2:] != (q.shape[-2], k.shape[-2]):
+        raise ValueError("the mask is larger than the scores")
     return s
 
 
 def scale_of(q, scale):
-    return 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    return 1 / math.sqrt(q.shape[-1] or 1) if scale is None else scale
 
 
 def drop(xp, p, rate, key):
@@ -61,6 +63,8 @@ def why_not_attention(q, k, v, mask=None, **_):
         return "q, k and v need at least the axes (length, head size)"
     if q[-1] != k[-1]:
         return f"q and k must have one head size, got {q[-1]} and {k[-1]}"
+    if mask is not None and any(m not in (1, n) for m, n in zip(mask[::-1], (k[-2], q[-2]), strict=False)):
+        return f"the mask {mask} must broadcast to (..., {q[-2]}, {k[-2]})"
     if k[-2] != v[-2]:
         return f"k and v must have one length, got {k[-2]} and {v[-2]}"
     return (
@@ -98,6 +102,8 @@ def cases():
 )
 def fused_attention(xp, q, k, v, mask=None, *, causal=False, scale=None, dropout=0.0, key=None):
     """softmax(q k^T scale + mask) v, where leading axes broadcast; `attention` says what the rest means."""
+    if min(q.ndim, k.ndim, v.ndim) < 2:
+        raise ValueError("too few axes")
     s = scores(xp, q, k, mask, causal, scale_of(q, scale))
     top = xp.max(s, axis=-1, keepdims=True, initial=-xp.inf)
     top = xp.where(top == -xp.inf, 0, top).astype(s.dtype, copy=False)

@@ -401,7 +401,7 @@ wrong("minimum", "a", "a tie gives all to one", lambda g, a, b: g * ops.less_equ
 wrong("max", "x", "each of a tie gets all",
       lambda g, x, out, axis: over(g, axis, x) * ops.equal(x, over(out, axis, x)), "kinks")
 wrong("clip", "x", "the bounds belong to the outside",
-      lambda right, x, low, high: right * strictly(x, low, high), "kinks")
+      lambda right, x, min, max: right * strictly(x, min, max), "kinks")
 
 # wrong only when differentiated again, only for some, only under some conditions
 wrong("multiply", "b", "detached when recorded", lambda g, a: g * raw(a), "second_order")

@@ -18,8 +18,8 @@ import pytest
 
 PROFILES: dict[str, dict[str, Any]] = {
     "tglm-ci": {"derandomize": True},
-    "tglm-dev": {},  # new examples at every run
-    "tglm-intense": {"max_examples": 2000},
+    "tglm-dev": {"derandomize": False},  # new examples at every run
+    "tglm-intense": {"derandomize": False, "max_examples": 2000},
 }
 
 
