@@ -134,6 +134,7 @@ class Op:
         at = [i for i, n in enumerate(inputs) if n not in self.rules]
 
         def rule(g: Any, *values: Any) -> Any:
+            given = [getattr(values[i], "dtype", None) for i in at]
             g, values = tuple(map(single, g)) if isinstance(g, tuple) else single(g), tuple(map(single, values))
             params = dict(zip(rest, values[len(inputs) :], strict=True))
 
@@ -145,6 +146,7 @@ class Op:
 
             recorded = any(isinstance(v, Tensor) for v in values)
             grads = pullback(of_served, [values[i] for i in at], create_graph=recorded, once=True)[1](g)
+            grads = [d if d is None or d.dtype == t else d.astype(t) for d, t in zip(grads, given, strict=True)]
             return grads if len(at) > 1 else grads[0]
 
         if at:
