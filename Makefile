@@ -60,6 +60,7 @@ deep: $(VENV)/test
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/import_time.py --json benchmarks/results/import_time.json
 	$(BIN)/python benchmarks/tape.py --json benchmarks/results/tape.json
+	$(BIN)/python benchmarks/gradcheck.py --json benchmarks/results/gradcheck.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/train_step.py --json benchmarks/results/train_step.json
 	$(BIN)/python benchmarks/train_step.py --profile --json benchmarks/results/train_step_profile.json

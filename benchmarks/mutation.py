@@ -42,7 +42,6 @@ from typing import Any
 
 import coverage
 import pytest
-from _pytest.runner import runtestprotocol
 from rich.progress import track
 
 import tinygrad_lm
@@ -127,7 +126,7 @@ def left_alone(node: ast.AST) -> bool:
     if isinstance(node, ast.keyword) and node.arg == "strict":
         return True
     names = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-    return isinstance(node, ast.FunctionDef) and "case" in names
+    return isinstance(node, ast.FunctionDef) and (node.name == "samples" or bool({"case", "Case"} & names))
 
 
 def inside(node: ast.AST) -> Iterator[ast.AST]:
@@ -230,6 +229,10 @@ class Tool:
         self.unreached: list[Mutant] = []
         self.failed = "the collection of the tests"
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            FAILED.append(report.longreprtext or "failed")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = session.items
         halves = [range(i, len(items), self.jobs) for i in range(self.jobs)]
@@ -256,8 +259,14 @@ class Tool:
         return True
 
 
-def passes(item: pytest.Item) -> bool:
-    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+FAILED: list[str] = []  # what failing tests say, since the last look
+
+
+def failure(item: pytest.Item) -> str:
+    """What a failing test says, "" if it passes."""
+    FAILED.clear()
+    item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+    return "".join(FAILED)
 
 
 def learn(items: list[pytest.Item], which: range) -> dict | str:
@@ -268,8 +277,8 @@ def learn(items: list[pytest.Item], which: range) -> dict | str:
     for i in which:
         cov.switch_context(str(i))
         start = time.perf_counter()
-        if not passes(items[i]):
-            return items[i].nodeid
+        if said := failure(items[i]):
+            return f"{said}\n{items[i].nodeid}"
         took[i] = time.perf_counter() - start
     cov.stop()
     data = cov.get_data()
@@ -288,7 +297,7 @@ def noticed(mutant: Mutant, tests: list[pytest.Item], alive: dict) -> str:
     end = time.perf_counter() + BUDGET
     for item in tests:
         signal.alarm(HANGS)
-        if not passes(item):
+        if failure(item):
             return "noticed"
         if time.perf_counter() > end:
             break

@@ -207,6 +207,22 @@ ERRORS = {
         "q and k must have one head size, got 4 and 2",
     ),
     "attention, lengths": (lambda: tg.attention(X, X, X[:2]), ValueError, "k and v must have one length, got 3 and 2"),
+    "attention, axes": (lambda: tg.attention(X[0], X, X), ValueError, "q, k and v need at least the axes (length"),
+    "linear, input": (
+        lambda: tg.linear(X[:, :3], X),
+        ValueError,
+        "x (3, 3) needs a weight of shape (out, 3), got (3, 4)",
+    ),
+    "tensordot, twice": (
+        lambda: tg.tensordot(X, X, axes=((0, 0), (0, 1))),
+        ValueError,
+        "an axis is named twice in ((0, 0), (0, 1))",
+    ),
+    "tensordot, again": (
+        lambda: tg.tensordot(X, X, axes=((0, -2), (0, 1))),
+        ValueError,
+        "an axis is named twice in ((0, -2), (0, 1))",
+    ),
     "attention, mask": (
         lambda: tg.attention(X, X, X, np.ones((2, 2))),
         ValueError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +49,15 @@ def calls(draw):
 def test_property_of_any_call(claim, trial):
     if claim.when(trial.op):
         claim(trial)
+
+
+@pytest.mark.parametrize("op", [op for op in registered() if "cost" in op.facts], ids=lambda op: op.name)
+def test_the_cost_of_a_call_is_a_number_that_grows_with_it(op):
+    """FLOPs: never negative, none for nothing, and more for the largest sample than for the smallest."""
+    costs = []
+    for trial in trials(op):
+        arrays = trial.draw()
+        cost = op.facts["cost"](*arrays, **trial.case.params)
+        assert cost >= 0 and cost == int(cost)
+        costs.append((sum(np.size(a) for a in arrays if a is not None), cost))
+    assert min(costs)[1] < max(costs)[1]
