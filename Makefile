@@ -13,7 +13,7 @@ CUDA ?= cupy-cuda13x "nvidia-cuda-nvrtc==13.0.*"
 DATA ?= ../shared/data/tinyshakespeare.txt
 SOURCES = setup.py pyproject.toml $(wildcard kernels/*/*.cpp kernels/include/*)
 
-.PHONY: run test deep bench lint tiny units examples lines clean
+.PHONY: run test deep bench lint tiny units examples lines mutation clean
 
 run: $(VENV)/run
 	@$(BIN)/tinygrad-lm train --preset quick
@@ -53,6 +53,10 @@ examples: $(VENV)/test
 
 lines:
 	@$(PYTHON) tests/lines.py
+
+# 200 changed pieces of core/ and ops/, drawn by the commit: how many do the tests notice?
+mutation: $(VENV)/test
+	env OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --sample 200
 
 deep: $(VENV)/test
 	$(BIN)/python benchmarks/deep.py --data $(DATA) --json benchmarks/results/deep.json

@@ -25,8 +25,9 @@ def stages(data: Path) -> dict[str, list[str]]:
     return {
         "properties with fresh seeds": [
             *("-m", "pytest", "-q", "-n", "2", "--hypothesis-profile=tglm-intense", "-p", "no:cacheprovider"),
-            *("tests/core", "tests/ops"),
+            *("tests/core", "tests/ops", "tests/testing"),
         ],
+        "mutants of the source": ["benchmarks/mutation.py", "--json", "benchmarks/results/mutation.json"],
         "200 kills": ["benchmarks/kill_resume.py", "--json", "benchmarks/results/kill_resume.json"],
         "learning": ["benchmarks/learning.py", str(data), "--json", "benchmarks/results/learning.json"],
     }
