@@ -127,7 +127,7 @@ def of_samples(tree: ast.AST) -> set[str]:
 
 
 def left_alone(node: ast.AST) -> bool:
-    """What is no behaviour: messages, annotations, decorators with their facts, defaults, functions that make samples."""
+    """What is no behaviour: messages, annotations, decorators with their facts, defaults, makers of samples."""
     if isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert)):
         return True
     if isinstance(node, ast.keyword) and node.arg == "strict":
