@@ -216,7 +216,7 @@ def test_a_wrong_rule_shrinks_to_the_smallest_expression(op, change):
     """To that operation alone, and what brings a number to the shape that it needs; the text refutes it too."""
     with wrong(op, change):
         programs = some.programs(ops=[op, *differentiable()[::5]], max_inputs=2)
-        program = find(programs, refuted, settings=settings(max_examples=1000))
+        program = find(programs, refuted, settings=settings(max_examples=1000, derandomize=True))
         with pytest.raises(GradcheckError):
             exec(str(program), {})
     assert [step.op for step in program.steps if step.op not in FITTING] == [op]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def normalize(x, axis=-1, eps=1e-12):
-    return x / (x * x).sum(axis, keepdim=True).sqrt().clamp_min(eps)
+    return x / torch.linalg.vector_norm(x, dim=axis, keepdim=True).clamp_min(eps)
 
 
 def cosine_similarity(a, b, axis=-1, eps=1e-8):
