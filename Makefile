@@ -8,6 +8,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # The oracle of the differential tests.  `make test TORCH=` goes without it, and those tests are skipped with that reason.
 TORCH ?= torch==2.13.0
+# Its functions are judged by gradcheck, too.
+JAX ?= jax
 # What the tests of the CUDA side need on a machine without a GPU: CuPy, which imports, and a compiler, which compiles.
 CUDA ?= cupy-cuda13x "nvidia-cuda-nvrtc==13.0.*"
 DATA ?= ../shared/data/tinyshakespeare.txt
@@ -28,12 +30,12 @@ $(VENV)/run: $(VENV)/bin/python $(SOURCES)
 	@touch $@
 
 $(VENV)/test: $(VENV)/bin/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist coverage ruff mypy $(TORCH) $(CUDA)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist coverage ruff mypy $(TORCH) $(JAX) $(CUDA)
 	@touch $@
 
 # Tests use both cores by running in two processes, each with one thread.  Strict: a test that is skipped because
 # something was not installed fails.
-TEST = env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(if $(TORCH),$(if $(CUDA),TINYGRAD_LM_STRICT=1)) $(BIN)/python -m pytest -q
+TEST = env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(if $(TORCH),$(if $(JAX),$(if $(CUDA),TINYGRAD_LM_STRICT=1))) $(BIN)/python -m pytest -q
 
 test: $(VENV)/test lint tiny units examples lines
 

@@ -18,7 +18,6 @@ settings.load_profile("tglm-ci")
 # What a machine or an oracle cannot do.  Under TINYGRAD_LM_STRICT=1, which `make test` sets once it has installed what
 # the tests need, a test that is skipped for any other reason fails: nothing goes missing quietly.
 CANNOT = ("this machine has", "there is a GPU", "torch says", "torch makes", "nvcc is not installed")
-CANNOT += ("jax is not installed",)  # a guest: `make test` does not install it
 CANNOT += () if os.environ.get("CI") else ("no C++ compiler",)
 
 
