@@ -61,3 +61,26 @@ def test_the_cost_of_a_call_is_a_number_that_grows_with_it(op):
         assert cost >= 0 and cost == int(cost)
         costs.append((sum(np.size(a) for a in arrays if a is not None), cost))
     assert min(costs)[1] < max(costs)[1]
+
+
+# Their forward-mode rules answer with the slope along the direction, or nan, where the declared gradient is a middle.
+OTHERWISE = [("pow", (0.0, 0.0)), ("logaddexp", (-np.inf, -np.inf)), ("logaddexp", (np.inf, np.inf))]
+OTHERWISE += [("hypot", (0.0, 0.0)), ("atan2", (0.0, 0.0)), ("smooth_l1_loss", (0.0, 0.0))]
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in registered() if op.pushes and op.facts.get("kinks")], ids=lambda op: op.name
+)
+def test_forward_mode_keeps_the_declared_conventions(op):
+    rng = np.random.default_rng(5)
+    for kink in op.facts["kinks"]:
+        arrays = [np.array(x, float) for x in kink.inputs]
+        moving = [i for i, g in enumerate(kink.grads) if g is not None and op.inputs[i] in op.pushes]
+        if not all(np.isfinite(np.asarray(kink.grads[i], float)).all() for i in moving):
+            continue
+        tangents = [rng.normal(size=a.shape) if i in moving else None for i, a in enumerate(arrays)]
+        with np.errstate(all="ignore"):
+            pushed = op.push(arrays, tangents, **kink.params)[1]
+        got = np.sum(pushed[0] if isinstance(pushed, tuple) else pushed)
+        expected = sum((np.asarray(kink.grads[i]) * tangents[i]).sum() for i in moving)
+        assert bool(np.isclose(got, expected, rtol=1e-9, atol=1e-12)) is ((op.name, kink.inputs) not in OTHERWISE), kink

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from tinygrad_lm import config
-from tinygrad_lm.core import NotDifferentiable, Op, flatten, raw
+from tinygrad_lm.core import NotDifferentiable, Op, raw
 from tinygrad_lm.testing.adapters import EPS, OfFloats, Subject, dtype_of, subject_of
+from tinygrad_lm.testing.causes import likely_cause
+from tinygrad_lm.testing.guards import ReadOnly, grown
 from tinygrad_lm.testing.kinks import Behaviour, Kink
 from tinygrad_lm.testing.oracles import Declined, Differences, complex_step, culprit, forward_mode
 from tinygrad_lm.testing.tolerance import GradcheckError, conditioned, detection, refuse_beyond
@@ -717,93 +718,6 @@ class Check:
         raise self.refused(what, cause, found=found, analytic=slope)
 
 
-class ReadOnly:
-    """The plan of a node whose rules can write neither into what was kept nor into the gradient that comes in.
-
-    What they return must be shaped like the inputs, or as broadcasting made of them.
-    """
-
-    def __init__(self, node: Any, refused: Callable[..., GradcheckError]):
-        self.plan, self.refused = node.plan, refused
-        self.shapes = [None if parent is None else parent.shape for parent in node.parents]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.plan, name)
-
-    def pull(self, g: Any, saved: tuple) -> Any:
-        locked = [a for a in flatten([g, saved])[0] if isinstance(a, np.ndarray) and a.flags.writeable and owned(a)]
-        for array in locked:
-            array.flags.writeable = False
-        try:
-            grads = self.plan.pull(g, saved)
-        finally:
-            for array in sorted(locked, key=lambda a: a.base is not None):  # a view may be written to if its base may
-                array.flags.writeable = True
-        for shape, grad in zip(self.shapes, grads, strict=False):
-            if shape is None or not hasattr(grad, "shape") or grown(got := grad.shape, shape):
-                continue
-            cause = "transposed" if got == shape[::-1] else "wrong shape"
-            what = f"the derivative of {self.plan.op.name} has the shape {got} for an input of shape {shape}"
-            raise self.refused(f"{what}: {cause}", cause)
-        return grads
-
-
-def grown(got: tuple, shape: tuple) -> bool:
-    """Whether broadcasting makes `got` of `shape`, so that sums undo it."""
-    return len(got) >= len(shape) and all(m in (1, n) for m, n in zip(shape[::-1], got[::-1], strict=False))
-
-
-def owned(array: np.ndarray) -> bool:
-    """Whether NumPy allocated its memory; it lets nobody make writeable again what belongs to another library."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array.base is None
-
-
 def filled(grads: Sequence, shapes: Sequence[tuple]) -> list:
     """Gradients with zeros for None."""
     return [np.zeros(shape) if g is None else g for g, shape in zip(grads, shapes, strict=True)]
-
-
-def likely_cause(analytic: Sequence[np.ndarray], numeric: Sequence[np.ndarray], names: Sequence[str], k: int) -> str:
-    """What the wrong gradient of the k-th input looks like, in words; numeric: what it should be, nan if unknown."""
-    a, n = analytic[k], numeric[k]
-    known = np.isfinite(n)
-    if not np.isfinite(a).all():
-        return "the rule gives nan or inf where the function is finite (0 times inf in a branch not taken?)"
-    if not a.any():
-        return "the whole gradient is zero: detached, or a value was taken for a constant"
-
-    def same(p: np.ndarray, q: np.ndarray) -> bool:
-        return p.shape == q.shape and bool(np.allclose(p, q, rtol=1e-4, atol=1e-6 * np.abs(q).max(initial=0.0)))
-
-    wrong = known & ~np.isclose(a, n, rtol=1e-6, atol=1e-7 * np.abs(n[known]).max(initial=0.0))
-    wrong = wrong if wrong.any() else known & (a != n)
-    ratios, off = a[wrong] / n[wrong], (a - n)[wrong]
-    ratio, looks = float(np.median(ratios)), ""
-    flips = [axis for axis in range(a.ndim) if same(a, np.flip(n, axis))]
-    if same(np.where(known, a, 0.0), np.where(known, n, 0.0)):
-        looks = ""
-    elif ratio == 0:
-        looks = "zero where it should not be"
-    elif np.allclose(ratios, ratio, rtol=1e-4, atol=0) and 1e-4 < abs(ratio - 1) < np.inf:
-        simple = Fraction(ratio).limit_denominator(64)
-        looks = f"a factor of {simple if abs(simple / Fraction(ratio) - 1) < 1e-4 else f'{ratio:.6g}'}"
-        looks = "wrong sign" if simple == -1 else looks
-        axis = next((i for i, size in enumerate(a.shape) if size > 2 and simple in (size, Fraction(1, size))), None)
-        looks += f", the length of axis {axis} (a sum for a mean?)" if axis is not None else ""
-    elif match := [names[j] for j in range(len(names)) if j != k and same(a, numeric[j])]:
-        looks = f"this is the gradient of {match[0]}"
-    elif same(a, n.T) or same(a.reshape(n.T.shape), n.T) or same(a.reshape(n.T.shape).T, n):
-        looks = "transposed"
-    elif flips:
-        looks = f"reversed along axis {flips[0]}"
-    elif same(np.sort(a, axis=None), np.sort(n, axis=None)):
-        looks = "the right numbers in wrong places"
-    elif len(off) > 1 and np.allclose(off, off[0], rtol=1e-4, atol=0):
-        looks = "off by a constant"
-    entries = int(known.sum())
-    count = (
-        f"all {entries} entries are wrong" if wrong.sum() == entries else f"{wrong.sum()} of {entries} entries wrong"
-    )
-    return looks if a.size == 1 or entries == 1 else f"{count}: {looks}" if looks else count
