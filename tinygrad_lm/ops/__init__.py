@@ -4,8 +4,10 @@
 
 from tinygrad_lm.ops import (
     activation,
+    binary_loss,
     channel_norms,
     choosing,
+    class_loss,
     comparison,
     convolution,
     ctc,
@@ -36,8 +38,10 @@ from tinygrad_lm.ops import (
     trigonometric,
 )
 from tinygrad_lm.ops.activation import *
+from tinygrad_lm.ops.binary_loss import *
 from tinygrad_lm.ops.channel_norms import *
 from tinygrad_lm.ops.choosing import *
+from tinygrad_lm.ops.class_loss import *
 from tinygrad_lm.ops.comparison import *
 from tinygrad_lm.ops.convolution import *
 from tinygrad_lm.ops.ctc import *
@@ -70,8 +74,10 @@ methods.attach()
 
 __all__: list[str] = ["linalg"]
 __all__ += activation.__all__
+__all__ += binary_loss.__all__
 __all__ += channel_norms.__all__
 __all__ += choosing.__all__
+__all__ += class_loss.__all__
 __all__ += comparison.__all__
 __all__ += convolution.__all__
 __all__ += ctc.__all__

@@ -70,7 +70,7 @@ def _(g, a, out):
 
 @pow.jvp("a")
 def _(t, a, b):
-    return t * b * pow(a, b - 1)
+    return t * b * pow(a, where(logical_and(equal(a, 0), equal(b, 0)), 1.0, b - 1))
 
 
 @pow.jvp("b")
@@ -333,8 +333,11 @@ def _(t, a, b):
 
 
 @logaddexp.jvp("a", "b")
-def _(t, a, b, out):
-    return t[0] * exp(a - out) + t[1] * exp(b - out)
+def _(t, a, b):
+    tie = equal(a, b)  # of infinities, too
+    ahead = where(tie, 0.0, a - b)
+    slope = t[0] / (1.0 + exp(-ahead)) + t[1] / (1.0 + exp(ahead))
+    return where(logical_and(tie, equal(a, -math.inf)), 0.0, slope)
 
 
 @op(

@@ -94,6 +94,11 @@ def P(*shape: int) -> Spec:
     return Spec("uniform", shape, 0.5, 2.0)
 
 
+def U(*shape: int) -> Spec:
+    """Probabilities, away from 0 and 1."""
+    return Spec("uniform", shape, 0.1, 0.9)
+
+
 def D(*shape: int) -> Spec:
     """Distinct, and away from zero: no ties and no kinks nearby."""
     return Spec("distinct", shape)

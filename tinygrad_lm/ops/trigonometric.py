@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tinygrad_lm.core import op
-from tinygrad_lm.ops.choosing import where
+from tinygrad_lm.ops.choosing import maximum, where
 from tinygrad_lm.ops.comparison import equal
 from tinygrad_lm.ops.exponential import exp, sqrt, square
 from tinygrad_lm.ops.samples import N, P, Spec, binary, kink, unary
@@ -69,7 +69,7 @@ def _(g, b, out):
 @hypot.jvp("a", "b")
 def _(t, a, b):
     angle = atan2(b, a)
-    return t[0] * cos(angle) + t[1] * sin(angle)
+    return where(equal(maximum(abs(a), abs(b)), 0), 0.0, t[0] * cos(angle) + t[1] * sin(angle))
 
 
 @op(
@@ -113,7 +113,8 @@ def radius(y, x):
 @atan2.jvp("y", "x")
 def _(t, y, x):
     ty, tx = t
-    return (x * ty - y * tx) / (square(x) + square(y))
+    squares = square(x) + square(y)
+    return (x * ty - y * tx) / where(equal(squares, 0), math.inf, squares)
 
 
 # ---------------------------------------------------------------------------------------------------- circular
