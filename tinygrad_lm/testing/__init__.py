@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import Any
 
 from tinygrad_lm.testing import mutants
+from tinygrad_lm.testing.check import Verdict
 from tinygrad_lm.testing.conventions import Convention, conventions
-from tinygrad_lm.testing.gradcheck import Verdict, check_jvp, check_vjp, gradcheck, gradgradcheck
+from tinygrad_lm.testing.gradcheck import check_jvp, check_vjp, gradcheck, gradgradcheck
 from tinygrad_lm.testing.layouts import LAYOUTS
 from tinygrad_lm.testing.mutants import Mutant, Score, mutation_score
 from tinygrad_lm.testing.properties import PROPERTIES, Refuted, prove, refutations

@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_lm.testing.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from tinygrad_lm.testing.gradcheck import gradcheck, gradgradcheck
 from tinygrad_lm.testing.programs import literal
 from tinygrad_lm.testing.strategies import broadcastable
+from tinygrad_lm.testing.tolerance import GradcheckError
 
 
 def gradtest(function: Callable | None = None, *, order: int = 1, **inputs: st.SearchStrategy) -> Any:
