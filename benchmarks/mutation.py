@@ -233,10 +233,9 @@ def put_in_place(mutant: Mutant, alive: dict[tuple, list[types.FunctionType]]) -
 class Tool:
     """A pytest plugin that replaces the loop over tests."""
 
-    def __init__(self, mutants: list[Mutant], jobs: int):
-        self.mutants, self.jobs = mutants, jobs
+    def __init__(self, mutants: list[Mutant], reasons: dict[str, str], jobs: int):
+        self.mutants, self.reasons, self.jobs = mutants, reasons, jobs
         self.survived: list[Mutant] = []
-        self.unreached: list[Mutant] = []
         self.failed = "the collection of the tests"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -247,7 +246,7 @@ class Tool:
         items = session.items
         halves = [range(i, len(items), self.jobs) for i in range(self.jobs)]
         reached: dict[tuple[str, int], list[tuple[float, int]]] = {}
-        for half in in_parallel([lambda h=h: learn(items, h) for h in halves], self.jobs, "tests"):
+        for _, half in in_parallel([lambda h=h: learn(items, h) for h in halves], self.jobs, "tests"):
             if isinstance(half, str):
                 self.failed = half
                 return True
@@ -260,11 +259,13 @@ class Tool:
             found = sorted(reached.get((str(m.file), m.line), []), key=lambda t: (own not in items[t[1]].nodeid, t))
             tests = [items[i] for _, i in found]
             jobs.append(lambda m=m, tests=tests: noticed(m, tests, alive))
-        for m, answer in zip(self.mutants, in_parallel(jobs, self.jobs, "mutants"), strict=True):
+        for k, answer in in_parallel(jobs, self.jobs, "mutants"):
+            m = self.mutants[k]
             if answer in ("survived", "unreached"):
                 self.survived.append(m)
-                if answer == "unreached":
-                    self.unreached.append(m)
+                if m.name not in self.reasons:
+                    nobody = " (no test reaches it)" if answer == "unreached" else ""
+                    print(f"survived{nobody}: {m.name} (line {m.line})", flush=True)
         self.failed = ""
         return True
 
@@ -314,9 +315,8 @@ def noticed(mutant: Mutant, tests: list[pytest.Item], alive: dict) -> str:
     return "survived"
 
 
-def in_parallel(jobs: list, at_once: int, what: str) -> list:
-    """What each job returns, run in forks of this process; "died" for one that did not live to answer."""
-    answers: list[Any] = ["died"] * len(jobs)
+def in_parallel(jobs: list, at_once: int, what: str) -> Iterator[tuple[int, Any]]:
+    """Run each job in a fork of this process: its number and what it returns, or "died", as they are done."""
     running: dict[int, tuple[int, int]] = {}  # pipe -> (job, process)
     waiting = iter(range(len(jobs)))
     for _ in track(range(len(jobs)), what, disable=not sys.stderr.isatty()):
@@ -332,9 +332,7 @@ def in_parallel(jobs: list, at_once: int, what: str) -> list:
         with os.fdopen(ready[0], "rb") as pipe:
             text = pipe.read()
         os.waitpid(process, 0)
-        if text:
-            answers[k] = pickle.loads(text)
-    return answers
+        yield k, pickle.loads(text) if text else "died"
 
 
 def answer_and_leave(job: Any, writer: int) -> None:
@@ -372,7 +370,7 @@ def main() -> int:
     if gone := set(reasons) - {m.name for m in everything}:
         parser.error(f"{SURVIVORS.name} names what is no mutant any more: {sorted(gone)[0]}")
 
-    tool = Tool(mutants, args.jobs)
+    tool = Tool(mutants, reasons, args.jobs)
     start = time.perf_counter()
     os.chdir(ROOT)
     pytest.main(["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", *TESTS], plugins=[tool])
@@ -382,8 +380,6 @@ def main() -> int:
     open_ = [m for m in tool.survived if m.name not in reasons]
     tested = len(mutants) - (len(tool.survived) - len(open_))
     score = 1 - len(open_) / max(tested, 1)
-    for m in open_:
-        print(f"survived{' (no test reaches it)' if m in tool.unreached else ''}: {m.name} (line {m.line})")
     print(
         f"{len(mutants)} mutants of {len(everything)}: {len(mutants) - len(tool.survived)} noticed, "
         f"{len(tool.survived) - len(open_)} the same function (with a reason), {len(open_)} survived; "
@@ -396,7 +392,7 @@ def main() -> int:
             "of": len(everything),
             "noticed": len(mutants) - len(tool.survived),
             "same": {m.name: reasons[m.name] for m in tool.survived if m.name in reasons},
-            "survived": [m.name for m in open_],
+            "survived": sorted(m.name for m in open_),
             "score": round(score, 4),
         }
         args.json.write_text(json.dumps(outcome, indent=1) + "\n")
