@@ -65,8 +65,7 @@ def test_auxiliary_results_keywords_shapes_needs_and_a_joint_rule():
     def whole(a, b):
         return portion(a, b, power=3)
 
-    # What an auxiliary result changes by is not known to second derivatives, and gradcheck would notice.
-    assert gradcheck(whole, [X, np.abs(Y) + 1], second_order=False)
+    assert gradcheck(whole, [X, np.abs(Y) + 1])
     portion(leaf(X), Y + 5).sum().backward()
     portion(X, leaf(Y + 5)).sum().backward()
     assert asked[0][0] == (True, True) and asked[-2:] == [((True, False), 0, (2, 3)), ((False, True), 0, (2, 3))]
@@ -75,6 +74,47 @@ def test_auxiliary_results_keywords_shapes_needs_and_a_joint_rule():
     out, total = portion.with_aux(X, Y, power=4)
     assert type(out) is np.ndarray and total == (Y**4).sum()
     assert set(portion(leaf(X), Y + 5).node.kept()) == {"a", "b", "total", "b_shape", "power"}
+
+
+def test_a_second_derivative_through_an_auxiliary_result_is_an_error_not_a_wrong_number():
+    @op(aux="s")
+    def weighed(xp, x):
+        s = xp.sin(x)
+        return x * s, s
+
+    weighed.vjp("x")(lambda g, x, s: g * (s + x * tg.cos(x)))
+    value, slope = tg.jvp(weighed, (X,), (Y,))
+    np.testing.assert_allclose(value, X * np.sin(X))
+    np.testing.assert_allclose(slope, Y * (np.sin(X) + X * np.cos(X)))  # backward twice, but nothing passes through s
+    with pytest.raises(NotDifferentiable, match="weighed has no second derivative: its rule uses the auxiliary"):
+        tg.hvp(lambda x: weighed(x).sum(), X, Y)
+    assert "second derivative: there is none, which is said" in str(gradcheck(weighed, X))
+
+
+def test_an_auxiliary_result_that_does_not_depend_on_the_inputs_is_declared_constant():
+    @op(aux="mask rest")
+    def thinned(xp, x):
+        mask = xp.asarray(xp.arange(x.shape[-1]) % 2, x.dtype)
+        return x * x * mask, mask, mask
+
+    thinned.vjp("x")(lambda g, x, mask, rest: g * 2.0 * x * mask * rest)
+    thinned.constant("mask", "rest")
+    assert gradcheck(thinned, X)
+    np.testing.assert_array_equal(tg.hvp(lambda x: thinned(x).sum(), X, Y), 2 * Y * (np.arange(3) % 2))
+    with pytest.raises(TypeError, match="thinned has no input msk, y; there are: x, mask, rest"):
+        thinned.constant("y", "msk", "x")
+
+
+def test_two_auxiliary_results_of_one_call_meet_in_one_walk():
+    """Both stand just after the call: neither is older, and the walk takes either first."""
+
+    @op(aux="s c")
+    def turned(xp, x):
+        return xp.sin(x) * xp.cos(x), xp.sin(x), xp.cos(x)
+
+    turned.vjp("x")(lambda g, s, c: g * (c * c - s * s))
+    with pytest.raises(NotDifferentiable, match="auxiliary result '[sc]'"):
+        tg.hvp(lambda x: turned(x).sum(), X, Y)
 
 
 def test_a_keyword_without_default_after_an_optional_input_is_given_by_name():

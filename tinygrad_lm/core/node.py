@@ -25,7 +25,7 @@ class Node:
     saved: tuple | None
     shape: tuple
     dtype: Any
-    rank: int
+    rank: float
     grad: Any  # unset on most nodes
     hooks: list  # unset on most nodes: see `HOOKED` of the walk
     where: str  # the user's "file:line", noted in debug mode only
@@ -33,6 +33,9 @@ class Node:
     def __init__(self, plan: Any, parents: tuple, saved: tuple, shape: tuple, dtype: Any):
         self.plan, self.parents, self.saved = plan, parents, saved
         self.shape, self.dtype, self.rank = shape, dtype, next_rank()
+
+    def __lt__(self, other: Node) -> bool:  # of equal ranks, in the walk's heap, either may come first
+        return False
 
     @property
     def op(self) -> Any:

@@ -18,7 +18,8 @@ The words a rule may ask for, by naming them as parameters.  The tape keeps thos
     out         the output (a tuple if several)
     a           an input, by its name in the forward; the tuple of them for a variadic `*xs`
     a_shape     its shape only, which keeps no array (a tuple of shapes for `*xs`)
-    mean        an auxiliary result, declared with aux= and returned by the forward after its output
+    mean        an auxiliary result, declared with aux= and returned by the forward after its output; a floating one
+                stops second derivatives with an error, unless it goes into a constant input or is declared constant
     axis        a keyword of the forward
     needs       one bool per input of the rule: which gradients will be used
 
@@ -119,7 +120,13 @@ class Op:
         return declare
 
     def constant(self, *inputs: str) -> None:
-        """Declare that no gradient flows to these: integers, masks, and caches of what the other inputs determine."""
+        """Declare that no gradient flows to these: integers, masks, and caches of what the other inputs determine.
+
+        An auxiliary result that does not depend on the inputs may be declared, too: a mask that was drawn.
+        """
+        if unknown := set(inputs) - {*self.inputs, *self.aux}:
+            known = ", ".join([*self.inputs, *self.aux])
+            raise TypeError(f"{self.name} has no input {', '.join(sorted(unknown))}; there are: {known}")
         self.rules.update(dict.fromkeys(inputs, None))
         self.records.clear()
         self.resolved.clear()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lm.backend import is_float
 from tinygrad_lm.config import recording
 from tinygrad_lm.core.errors import NotDifferentiable, explain
 from tinygrad_lm.core.node import Node, next_rank, pick
@@ -229,7 +230,41 @@ class Plan:
             return joined(value, node)
         if word == self.op.variadic:
             return tuple([value[i] if p is None else joined(value[i], p) for i, p in enumerate(parents)])
+        if word in self.op.aux and word not in self.op.rules and is_float(value.dtype):
+            return joined(value, hidden(node, word, value))
         return joined(value, parents[self.wanted.index(word)]) if word in self.wanted else value
+
+
+class Hidden:
+    """The plan of an auxiliary result, in a rule that is recorded: nobody knows how it depends on the inputs.
+
+    A rule may hand it to a constant input.  A gradient that arrives here would be missing from a second derivative.
+    """
+
+    words = ()
+
+    def __init__(self, op: Any, word: str):
+        self.op, self.word = op, word
+
+    def pull(self, g: Any, saved: tuple) -> tuple:
+        name, word = self.op.name, self.word
+        raise NotDifferentiable(
+            f"{name} has no second derivative: its rule uses the auxiliary result {word!r}, whose own derivative is "
+            f"unknown; compute it in the rule from the inputs, or declare @{name}.composed; if it does not depend on "
+            f"them, {name}.constant({word!r})"
+        )
+
+    @staticmethod
+    def lift(node: Node, saved: tuple) -> tuple:
+        return ()
+
+
+def hidden(node: Node, word: str, array: Any) -> Node:
+    """The node of an auxiliary result of the call `node`: just younger than that, so that a walk to what came later
+    (as in `jvp`) ends before it."""
+    made = Node(Hidden(node.op, word), (), (), array.shape, array.dtype)
+    made.rank = node.rank - 0.5
+    return made
 
 
 def several(plan: Plan, parents: tuple, saved: tuple, outs: tuple, seen: tuple) -> tuple[Tensor, ...]:
