@@ -58,6 +58,7 @@ def test_gradients_accumulate_over_calls_and_are_cleared_by_none():
 
 USES = {
     "a + b": lambda a, b: a + b,
+    "a + b, scaled": lambda a, b: (a + b) * 2.0,
     "a - b": lambda a, b: a - b,
     "views": lambda a, b: a.reshape(4).reshape(2, 2) + b.T,
     "a twice": lambda a, b: a + a + b,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import inspect
+import threading
+import types
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 import tinygrad_lm as tg
-from tinygrad_lm import Tensor, op
+from tinygrad_lm import Function, Tensor, op
+from tinygrad_lm.core import errors
 
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(3, 4))
@@ -26,6 +31,12 @@ def line_above():
 # ------------------------------------------------------------------------------------------------ debug mode
 
 
+class Doubled(Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2.0
+
+
 def test_a_node_knows_the_users_line():
     x = leaf(X)
     with tg.debug():
@@ -35,6 +46,10 @@ def test_a_node_knows_the_users_line():
         there = line_above()
     assert y.node.where == here and here in repr(y.node)
     assert z.node.parents[0].where == there
+    with tg.debug():
+        w = Doubled.apply(x)
+        here = line_above()
+    assert w.node.parents[0].where == here
     assert not hasattr((x * 2.0).node, "where")
 
 
@@ -82,6 +97,64 @@ def test_views_and_what_they_are_views_of():
                 array[...] = 0.0
         y.backward()
     x.data += 1.0
+
+
+def test_a_view_waits_for_what_it_is_a_view_of():
+    """NumPy makes no view writeable of an array that is not: it must be released after that, whoever is freed first."""
+    x = leaf(X)
+    rows = Tensor(x.data[:2], requires_grad=True)
+    with tg.debug():
+        whole = x * x
+        for _ in range(2):  # waiting twice
+            part = rows * rows
+            del part
+        part = rows * rows
+    del whole
+    for array in (x.data, rows.data):
+        with pytest.raises(ValueError, match="read-only"):
+            array += 1.0
+    del part
+    x.data += 1.0
+    rows.data += 1.0
+
+    with tg.debug():
+        whole, part = x * x, rows * rows
+    del part
+    with pytest.raises(ValueError, match="read-only"):
+        rows.data += 1.0
+    del whole
+    rows.data += 1.0
+    x.data += 1.0
+
+
+def test_a_view_that_waits_may_be_kept_again():
+    x = leaf(X)
+    rows = Tensor(x.data[:2], requires_grad=True)
+    with tg.debug():
+        whole = x * x
+        part = rows * rows
+        del part  # now the view waits for the array
+        lock = import_module("tinygrad_lm.core.debug")._locks[id(rows.data)]
+        lock.keepers += 1  # somebody keeps it again, as a second thread may
+        del whole
+        assert not rows.data.flags.writeable
+        lock.keepers -= 1
+        lock.release()
+    rows.data += 1.0
+
+
+def test_memory_of_a_library_that_numpy_does_not_know_is_left_alone():
+    torch = pytest.importorskip("torch")
+    x = Tensor(torch.from_numpy(X.copy()).numpy(), requires_grad=True)
+    borrowed = Tensor(np.frombuffer(bytearray(X.tobytes())), requires_grad=True)
+    with tg.debug():
+        y, z = x * x, borrowed * borrowed
+        x.data += 0.0  # could not be unlocked
+        with pytest.raises(ValueError, match="read-only"):
+            borrowed.data += 1.0
+    del y, z
+    x.data += 1.0
+    borrowed.data += 1.0
 
 
 def test_what_was_read_only_before_stays_so():
@@ -279,6 +352,39 @@ def test_an_error_names_this_very_line():
     with pytest.raises(ValueError) as caught:
         tg.nn.Linear(3, 2)(Tensor(np.ones((1, 4), np.float32)))
     assert f"[{__file__}:{caught.traceback[0].lineno + 1}]" in str(caught.value)  # not a line inside the package
+
+
+def test_a_call_from_nowhere_is_on_an_unknown_line():
+    """In a thread that was started in C, whose frames are all of this package."""
+    scope = {"user_line": errors.user_line, "found": [], "done": threading.Event()}
+    code = compile("found.append(user_line()); done.set()", errors.PACKAGE + "inside.py", "exec")
+    _thread.start_new_thread(types.FunctionType(code, scope), ())
+    assert scope["done"].wait(10) and scope["found"] == ["an unknown line"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "why"),
+    [
+        ([(2, 3), (3,), ()], None),
+        ([(2, 1, 3), (5, 1), (1,)], None),
+        ([], None),
+        ([(2, 3), (4,)], "shapes (2, 3) and (4,) do not broadcast: on axis -1 they have 3 and 4"),
+        ([(5, 3), (2, 1), (1,)], "shapes (5, 3) and (2, 1) and (1,) do not broadcast: on axis -2 they have 2 and 5"),
+        ([(0, 3), (2, 3)], "shapes (0, 3) and (2, 3) do not broadcast: on axis -2 they have 0 and 2"),
+    ],
+)
+def test_why_shapes_do_not_broadcast(shapes, why):
+    assert errors.no_broadcast(shapes) == why
+
+
+def test_an_error_of_an_operation_within_an_operation_is_told_once():
+    @op
+    def summed(xp, x):
+        return tg.sum(x, axis=7)
+
+    with pytest.raises(IndexError, match=r"^sum\(x: float64 \(3, 4\), axis=7\)") as caught:
+        summed(X)
+    assert "summed" not in str(caught.value)
 
 
 def test_an_error_inside_a_rule_is_told_once():

@@ -198,3 +198,19 @@ def test_a_second_derivative_through_what_was_computed_in_forward_is_refused():
     assert first(np.array(2.0)) == 12.0
     with pytest.raises(tg.NotDifferentiable, match="Cube saved what is neither an input nor an output"):
         tg.grad(first)(np.array(2.0))
+
+
+def test_saved_integers_are_constants_of_second_derivatives():
+    class Picked(Function):
+        @staticmethod
+        def forward(ctx, x):
+            largest = np.argsort(x.data)[-2:]
+            ctx.save_for_backward(x, Tensor(largest))
+            return x[largest] ** 3
+
+        @staticmethod
+        def backward(ctx, g):
+            x, largest = ctx.saved_tensors
+            return tg.scatter_add(0.0 * x, largest, 3.0 * g * x[largest] ** 2, axis=0)
+
+    assert gradgradcheck(Picked.apply, np.array([3.0, 1.0, 2.0, -1.0]))

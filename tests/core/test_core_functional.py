@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import namedtuple
 
 import numpy as np
@@ -260,3 +261,50 @@ def test_third_derivatives_of_a_vector_function():
     np.testing.assert_allclose(T, np.transpose(T, (2, 1, 0)), atol=1e-12)
     np.testing.assert_allclose(T[1, 1, 1], 6 * X[0])
     np.testing.assert_allclose(T[0, 0, 0], 24 * X[0])
+
+
+def test_arguments_that_are_no_floats_are_passed_on():
+    """Whether given as an array, as a Tensor or as a number; their gradient is None."""
+
+    def picked(x, i, k):
+        return x[i] * k
+
+    for i in (np.array([0, 2]), Tensor(np.array([0, 2]))):
+        _, pull = tg.vjp(picked, np.arange(3.0), i, 2)
+        gx, gi, gk = pull(np.ones(2))
+        np.testing.assert_array_equal(np.asarray(gx), [2.0, 0.0, 2.0])
+        assert gi is None and gk is None
+
+
+def test_where_no_argument_is_a_float_there_is_nothing_to_find():
+    w = Tensor([2.0, 3.0], requires_grad=True)
+    out, pull = tg.vjp(lambda i: w[i], 1)
+    assert out.item() == 3.0 and pull(np.array(1.0)) == (None,) and w.grad is None
+
+
+def test_jvp_of_results_that_are_constants():
+    (square, fixed), (slope, still) = tg.jvp(lambda x: (x * x, np.ones(2)), (np.array([3.0]),), (np.array([1.0]),))
+    assert square == 9.0 and slope == 6.0
+    np.testing.assert_array_equal(fixed, np.ones(2))
+    np.testing.assert_array_equal(still, np.zeros(2))
+
+
+def test_grad_frees_the_tape_as_it_passes_and_vjp_keeps_it():
+    @tg.op(aux="cache")
+    def doubled(xp, x):
+        cache = x + x
+        kept.append(weakref.ref(cache))
+        return x * 2.0, cache
+
+    @doubled.vjp("x")
+    def _(g, cache):
+        alive.append([ref() is not None for ref in kept])
+        return g * 2.0
+
+    x, kept, alive = np.array([1.0]), [], []
+    assert tg.grad(lambda x: doubled(doubled(x)).sum())(x) == 4.0
+    assert alive == [[True, True], [True, False]]  # the newer one, passed already, is gone
+    kept, alive = [], []
+    pull = tg.vjp(lambda x: doubled(doubled(x)).sum(), x)[1]
+    assert pull(np.array(1.0)) == (4.0,) and pull(np.array(1.0)) == (4.0,)
+    assert alive == [[True, True]] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 
 import numpy as np
 import pytest
@@ -321,3 +322,215 @@ def test_an_operation_needs_a_name_of_its_own():
         op(name="softmax")(lambda xp, x, *, axis=-1: x * 2)  # the native softmax would have run in its place
     assert tg.OPS["softmax"] is tg.softmax.op
     assert op(name="twice")(lambda xp, x: x * 2)(3.0) == 6.0
+
+
+# ------------------------------------------------------------------------------------------------ declared later
+
+
+def test_declarations_return_what_they_were_given():
+    @op
+    def plus(xp, x):
+        return x + 1.0
+
+    def rule(g):
+        return g
+
+    def push(t):
+        return t
+
+    def plain(x):
+        return x + 1.0
+
+    assert plus.vjp("x")(rule) is rule and plus.jvp("x")(push) is push and plus.composed(plain) is plain
+    assert plus.op.pushes["x"].function is push and plus.op.plain is plain
+
+
+def test_a_call_remembers_what_computes_and_every_declaration_makes_it_ask_again():
+    @op
+    def plus(xp, x, y):
+        return x + y
+
+    x, y = np.ones(2, np.float32), np.ones(2, np.int64)
+    plus.vjp("x", "y")(lambda g: (g, g))
+    assert plus(x, y).dtype == np.float32  # both are promoted
+    assert list(plus.op.resolved) == [(np.ndarray, np.ndarray)]
+    plus.op.resolved[np.ndarray, np.ndarray] = np, lambda xp, x, y: "remembered"
+    assert plus(x, y) == "remembered"
+    plus.constant("y")
+    assert plus(x, y).dtype == np.float64  # y is no longer promoted to x, and NumPy decides
+    plus.vjp("y")(lambda g: g)
+    assert plus(x, y).dtype == np.float32
+
+    @op
+    def one(xp, x):
+        return x
+
+    one(x)
+    assert list(one.op.resolved) == [np.ndarray]
+    one.op.resolved[np.ndarray] = np, lambda xp, x: "remembered"
+    assert one(x) == "remembered"
+
+
+def test_a_kernel_that_is_swapped_in_serves_an_operation_that_was_called_before():
+    @op
+    def plus(xp, x):
+        return x + 1.0
+
+    assert plus(X[0, 0]) == X[0, 0] + 1.0
+    with tg.use_kernels({"plus": lambda xp, x: x + 2.0}):
+        assert plus(np.array(1.0)) == 3.0
+    assert plus(np.array(1.0)) == 2.0
+
+
+def test_the_signature_that_help_shows():
+    @op
+    def scaled(xp, x, *, by, plus=0.0):
+        return x * by + plus
+
+    assert str(inspect.signature(scaled)) == "(x, by, plus=0.0)" and str(inspect.signature(tg.sum))[:9] == "(x, axis="
+    np.testing.assert_array_equal(scaled(X, 3.0), 3.0 * X)
+    np.testing.assert_array_equal(scaled(X, 3.0, 1.0), 3.0 * X + 1.0)
+    written = linecache.getlines("<op scaled>")
+    assert "".join(written) == scaled.op.text and len(written) > 5
+
+
+def test_a_rule_may_ask_for_everything():
+    asked = []
+
+    @op(aux="s")
+    def scaled(xp, x, *, by=2.0):
+        return x * by, xp.ones(3)
+
+    @scaled.vjp("x")
+    def _(g, x, x_shape, out, s, by, needs):
+        asked.append((x.shape, x_shape, out.shape, s.shape, by, needs))
+        return g * by
+
+    scaled(leaf(X)).sum().backward()
+    assert asked == [((2, 3), (2, 3), (2, 3), (3,), 2.0, (True,))]
+
+
+def test_the_shape_of_a_number():
+    @op
+    def plus(xp, x, y):
+        return x + y
+
+    @plus.vjp("x")
+    def _(g, y_shape, x_shape):
+        assert y_shape == () and x_shape == (2, 3)
+        return g
+
+    x = leaf(X)
+    plus(x, 2.0).sum().backward()
+    assert x.grad.shape == (2, 3)
+
+
+def test_with_aux_records_the_inputs_that_are_tracked():
+    @op(aux="total")
+    def shared(xp, a, b):
+        return a * b, xp.sum(b)
+
+    shared.vjp("a")(lambda g, b: g * b)
+    shared.vjp("b")(lambda g, a: g * a)
+    for tracked, other in (((leaf(X), Y), Y), ((X, leaf(Y)), X)):
+        out, total = shared.with_aux(*tracked)
+        out.sum().backward()
+        assert total == Y.sum()
+        which = next(t for t in tracked if isinstance(t, Tensor))
+        np.testing.assert_array_equal(which.grad.data, other)
+
+
+# ------------------------------------------------------------------------------------------------ forward mode
+
+
+def test_forward_mode_rules_are_given_what_they_ask_for():
+    asked = []
+
+    @op(aux="s")
+    def weighed(xp, a, b, c=None, *, by=2.0):
+        return a * b * by, xp.sum(a)
+
+    @weighed.jvp("a", "b")
+    def _(t, a, b, s, b_shape, needs, *, by):
+        asked.append((s, b_shape, needs, by))
+        return (t[0] * b + a * t[1]) * by
+
+    u, v = RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3))
+    out, pushed = weighed.op.push([X, Y], [u, v], by=3.0)
+    np.testing.assert_allclose(out, 3.0 * X * Y)
+    np.testing.assert_allclose(pushed, 3.0 * (u * Y + X * v))
+    np.testing.assert_allclose(weighed.op.push([X, Y], [None, v])[1], 2.0 * X * v)
+    np.testing.assert_allclose(weighed.op.push([X, Y], [u])[1], 2.0 * u * Y)
+    assert asked == [
+        (X.sum(), (2, 3), (True, True), 3.0),
+        (X.sum(), (2, 3), (False, True), 2.0),
+        (X.sum(), (2, 3), (True, False), 2.0),
+    ]
+    with pytest.raises(NotDifferentiable, match="weighed has no forward-mode rule for c: write @weighed.jvp"):
+        weighed.op.push([X, Y, X], [None, None, u])
+    weighed.constant("c")
+    assert not weighed.op.push([X, Y, X], [None, None, u])[1].any()  # a constant does not move the result
+
+
+def test_forward_mode_of_a_list_of_inputs():
+    asked = []
+
+    @op
+    def total(xp, *xs):
+        return sum(xs)
+
+    @total.jvp("xs")
+    def _(t, xs, xs_shape, needs):
+        asked.append((len(xs), xs_shape, needs))
+        return sum(t)
+
+    out, pushed = total.op.push([X, Y, X], [X, None, Y])
+    np.testing.assert_allclose(out, 2 * X + Y)
+    np.testing.assert_allclose(pushed, X + Y)
+    assert asked == [(3, ((2, 3),) * 3, (True, False, True))]
+
+
+# ------------------------------------------------------------------------------------------------ small floats
+
+
+def test_a_kernel_answers_for_small_floats_or_leaves_them_to_the_body():
+    @op
+    def plus(xp, x, y):
+        return x + y
+
+    plus.vjp("x", "y")(lambda g: (g, g))
+    half, single = np.ones(2, np.float16), np.ones(2, np.int32)
+    with tg.use_kernels({"plus": lambda xp, x, y: x * 10}):
+        assert plus(half, single).dtype == np.float16 and plus(half, half)[0] == 10
+    with tg.use_kernels({"plus": lambda xp, x, y: NotImplemented}):
+        assert plus(half, half)[0] == 2 and plus(half, half).dtype == np.float16
+
+
+@pytest.mark.parametrize("arithmetic", [True, False])
+def test_a_body_sees_small_floats_in_float32_unless_it_does_no_arithmetic(arithmetic):
+    seen = []
+
+    @op(arithmetic=arithmetic)
+    def same(xp, x):
+        seen.append(x.dtype.name)
+        return x
+
+    assert same(np.ones(2, np.float16)).dtype == np.float16
+    assert same(np.ones(2, np.float32)).dtype == np.float32
+    assert seen == ["float32" if arithmetic else "float16", "float32"]
+
+
+def test_a_composed_derivative_of_small_floats_rounds_once():
+    @op
+    def long_way(xp, x):
+        return x * 1.0
+
+    @long_way.composed
+    def _(x):
+        seen.append(x.dtype.name)
+        return x * 1.0
+
+    seen = []
+    x = Tensor(np.ones(2, np.float16), requires_grad=True)
+    long_way(x).sum().backward()
+    assert x.grad.dtype == np.float16 and seen == ["float32"]

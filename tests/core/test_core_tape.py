@@ -93,6 +93,27 @@ def test_memory_falls_while_the_gradient_passes():
     assert x.grad is not None
 
 
+def test_what_arrives_later_is_added_into_the_first_sum():
+    """Of five gradients of one tensor two make a new array, and three are added into it."""
+
+    class Counted(np.ndarray):
+        written = 0
+
+        def __iadd__(self, other):
+            Counted.written += 1
+            return super().__iadd__(other)
+
+    @tg.op
+    def same(xp, x):
+        return x * 1.0
+
+    same.vjp("x")(lambda g: (g * 1.0).view(Counted))
+    x = Tensor(np.ones(3), requires_grad=True)
+    sum((same(x) for _ in range(5)), Tensor(0.0)).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, 5.0)
+    assert Counted.written == 3
+
+
 def test_nothing_is_a_reference_cycle():
     gc.collect()
     gc.disable()

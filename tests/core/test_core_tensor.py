@@ -134,3 +134,41 @@ def test_complex_numbers_carry_no_gradient():
 def test_numpy_may_ask_a_tracked_tensor_for_its_shape():
     x = tg.Tensor(np.ones((2, 3)), requires_grad=True)
     assert np.shape(x) == (2, 3) and np.ndim(x) == 2 and np.size(x) == 6
+
+
+def test_an_array_of_the_asked_dtype_is_not_copied():
+    a = np.arange(3.0)
+    assert Tensor(a, dtype="float64").data is a and Tensor(a).data is a
+    assert Tensor(a, dtype="float32").data.dtype == np.float32
+
+
+def test_a_gradient_that_is_assigned_is_the_same_tensor():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    g = Tensor([0.5, 0.25])
+    x.grad = g
+    assert x.grad is g
+
+
+def test_numpy_may_ask_for_a_dtype():
+    x = Tensor([1.0, 2.0])
+    assert np.asarray(x, dtype="float64").dtype == np.float64 and np.asarray(x).dtype == np.float32
+    assert not np.shares_memory(np.array(x), x.data) and np.shares_memory(np.asarray(x), x.data)
+
+
+def test_moving_elsewhere(monkeypatch):
+    """A pretended device: a backend that computes on the CPU, too."""
+    moved = []
+
+    class Elsewhere:
+        @staticmethod
+        def from_numpy(array):
+            moved.append(array)
+            return array.copy()
+
+    monkeypatch.setattr("tinygrad_lm.core.tensor.get_backend", lambda device: Elsewhere)
+    leaf = Tensor([1.0, 2.0], requires_grad=True)
+    there = leaf.to("cuda")
+    assert moved == [leaf.data] and there.requires_grad and there.is_leaf and there.tolist() == [1.0, 2.0]
+    assert not Tensor([1.0]).to("cuda").requires_grad
+    with pytest.raises(RuntimeError, match="a computed tensor cannot change its device"):
+        (leaf * 2.0).to("cuda")

@@ -42,7 +42,7 @@ class Locked(tuple):
     def __new__(cls, saved: tuple) -> Locked:
         self = super().__new__(cls, saved)
         for array in arrays_in(saved):
-            if id(array) not in _locks and (array.flags.writeable or id(array.base) in _locks):
+            if id(array) not in _locks and (id(array.base) in _locks or array.flags.writeable and may_lock(array)):
                 _locks[id(array)] = Lock(array)
             if id(array) in _locks:
                 _locks[id(array)].keepers += 1
@@ -66,8 +66,18 @@ def arrays_in(saved: tuple) -> Iterator[Any]:
             value = value.base
 
 
+def may_lock(array: np.ndarray) -> bool:
+    """Whether NumPy would make it writeable again: not where the memory belongs to a library that it does not know."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    try:
+        return bool(array.flags.owndata) or not memoryview(array.base).readonly  # type: ignore[arg-type]
+    except TypeError:
+        return False
+
+
 def trace(node: Node) -> None:
-    node.where = user_line(2)
+    node.where = user_line()
     if node.saved:
         node.saved = Locked(node.saved)
 

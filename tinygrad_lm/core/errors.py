@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from traceback import walk_tb
 from typing import Any
 
@@ -29,9 +30,9 @@ KINDS: dict[type, Any] = {
 }
 
 
-def user_line(depth: int = 1) -> str:
+def user_line() -> str:
     """'file:line' of the innermost caller outside this package."""
-    frame: Any = sys._getframe(depth)
+    frame: Any = sys._getframe()
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith((PACKAGE, "<op ", "<plan ")):
@@ -49,12 +50,10 @@ def describe(array: Any) -> str:
 
 def no_broadcast(shapes: Sequence[tuple]) -> str | None:
     """Why these shapes do not broadcast; None if they do."""
-    width = max(map(len, shapes), default=0)
-    for axis in range(-1, -width - 1, -1):
-        sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
-        if len(sizes) > 1:
-            listed = " and ".join(map(str, shapes))
-            return f"shapes {listed} do not broadcast: on axis {axis} they have {' and '.join(map(str, sorted(sizes)))}"
+    for from_last, sizes in enumerate(zip_longest(*map(reversed, shapes), fillvalue=1)):
+        if len(different := set(sizes) - {1}) > 1:
+            listed, found = " and ".join(map(str, shapes)), " and ".join(map(str, sorted(different)))
+            return f"shapes {listed} do not broadcast: on axis {-1 - from_last} they have {found}"
     return None
 
 
@@ -78,7 +77,7 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
     given += [f"{k}={v!r}" for k, v in params.items() if op.params[k] is not v]
     call = f"{op.name}({', '.join(given)})"
     if not isinstance(error, (ValueError, TypeError, IndexError)):
-        error.add_note(f"in {call}, called at {user_line(2)}")
+        error.add_note(f"in {call}, called at {user_line()}")
         return error
     shapes = [None if a is None else getattr(a, "shape", ()) for a in arrays]
     diagnose = op.facts.get("diagnose")
@@ -89,7 +88,7 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
     else:
         why = no_broadcast([s for s in shapes if s]) if "broadcast" in str(error) else None
     kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
-    said = KINDS[kind](f"{call}: {why or ' '.join(str(error).split())} [{user_line(2)}]")
+    said = KINDS[kind](f"{call}: {why or ' '.join(str(error).split())} [{user_line()}]")
     if inside := users_body(error):
         said.add_note(f"raised at {inside}")
     return said

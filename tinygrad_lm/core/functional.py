@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_lm import config
 from tinygrad_lm.backend import BY_TYPE, is_float
 from tinygrad_lm.core.node import Node, Same
-from tinygrad_lm.core.tensor import Tensor, ones_like, raw
+from tinygrad_lm.core.tensor import Tensor, ones_like, raw, zeros_like
 from tinygrad_lm.core.walk import walk
 
 
@@ -84,7 +84,7 @@ def pullback(f: Callable, inputs: Sequence[Any], create_graph: bool, once: bool)
             if node is None:
                 grads.append(None)
                 continue
-            grad = found[node] if node in found else 0 * ones_like(tensor)
+            grad = found[node] if node in found else zeros_like(tensor)
             grad = grad if isinstance(grad, Tensor) else Tensor(grad)
             grads.append(grad if boxed or recorded else grad.data)
         return rebuild(grads)
@@ -167,10 +167,10 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
         raise ValueError(f"jvp got {len(primals)} primals and {len(tangents)} tangents")
     out, pull = vjp(f, *primals, create_graph=True)
     outs, rebuild = flatten(out)
-    zeros = rebuild([0 * ones_like(o) for o in outs])
+    anywhere = rebuild([ones_like(o) for o in outs])  # the map is linear
     boxed = any(isinstance(x, Tensor) for x in (*flatten(primals)[0], *flatten(tangents)[0]))
     _, push = vjp(
-        lambda u: pull(u), zeros, create_graph=any(isinstance(x, Tensor) and x.node is not None for x in outs)
+        lambda u: pull(u), anywhere, create_graph=any(isinstance(x, Tensor) and x.node is not None for x in outs)
     )
     tangent = push(tuple(tangents))[0]
     return (out, tangent) if boxed or config.differentiating.get() else (stripped(out), stripped(tangent))
@@ -191,4 +191,4 @@ def hvp(f: Callable, primal: Any, tangent: Any) -> Any:
     >>> tg.hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     array([ 6., 12.])
     """
-    return vjp(grad(f, create_graph=True), primal)[1](tangent)[0]
+    return vjp(grad(f), primal)[1](tangent)[0]

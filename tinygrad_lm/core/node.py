@@ -79,18 +79,22 @@ class Bundle(dict):
         return tuple([self[i] if i in self else xp.zeros(*spec) for i, spec in enumerate(self.shape)])
 
 
-class Pick:
-    """The plan of the small node between the i-th of several outputs and the call that made them all."""
+class Bare:
+    """A plan that keeps nothing."""
 
     words = ()
+
+    @staticmethod
+    def lift(node: Node, saved: tuple) -> tuple:
+        return saved
+
+
+class Pick(Bare):
+    """The plan of the small node between the i-th of several outputs and the call that made them all."""
 
     def __init__(self, op: Any, i: int, shape: tuple):
         self.op = op
         self.pull = lambda g, saved: (Bundle({i: g}, shape),)
-
-    @staticmethod
-    def lift(node: Node, saved: tuple) -> tuple:
-        return ()
 
 
 def pick(node: Node, i: int, array: Any) -> Node | None:
@@ -100,15 +104,11 @@ def pick(node: Node, i: int, array: Any) -> Node | None:
     return Node(Pick(node.op, i, node.shape), (node,), (), array.shape, array.dtype)
 
 
-class Same:
+class Same(Bare):
     """The plan of an alias: the same value told apart from its original, so that a gradient can stop there."""
 
-    op, words = None, ()
+    op = None
 
     @staticmethod
     def pull(g: Any, saved: tuple) -> tuple:
         return (g,)
-
-    @staticmethod
-    def lift(node: Node, saved: tuple) -> tuple:
-        return ()

@@ -186,7 +186,7 @@ class Op:
             p if p.kind is KEYWORD and self.by_name_only else inspect.Parameter(p.name, POSITIONAL, default=p.default)
             for p in self.parameters
         ]
-        function.__signature__ = inspect.Signature(spec, __validate_parameters__=False)
+        function.__signature__ = inspect.Signature(spec)
         function.__qualname__, function.__module__ = self.name, self.forward.__module__
         function.__doc__ = self.forward.__doc__
         function.__dict__.update(

@@ -21,7 +21,7 @@ import numpy as np
 from tinygrad_lm.backend import is_float
 from tinygrad_lm.config import recording
 from tinygrad_lm.core.errors import NotDifferentiable, explain
-from tinygrad_lm.core.node import Node, next_rank, pick
+from tinygrad_lm.core.node import Bare, Node, next_rank, pick
 from tinygrad_lm.core.tensor import Tensor
 
 EMPTY = inspect.Parameter.empty
@@ -101,8 +101,6 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         tracked = " or ".join(f"{n} is not None" for n in nodes)
         pattern = tuple_of(f"{n} is not None" for n in nodes)
     any_boxed = " or ".join(f"{n}_boxed" for n in op.inputs)
-    if len(op.inputs) > 1:
-        any_boxed, tracked = f"({any_boxed})", f"({tracked})"
     words = ", ".join([results, *op.inputs, *nodes, *op.params])
     body = [
         *unwrap,
@@ -111,9 +109,9 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         f"    {results} = compute(xp, {arrays}{', ' + given if given else ''})",
         "except Exception as error:",
         f"    raise explain(error, op, {together}, {{{named}}}) from None",
-        f"if not {any_boxed}:",
+        f"if not ({any_boxed}):",
         "    return out",
-        f"if {tracked} and (seen := recording()) is not None:",
+        f"if ({tracked}) and (seen := recording()) is not None:",
         f"    pattern = {pattern}",
         f"    return (records.get(pattern) or record_of(pattern))(seen, {words})",
         "return boxed(out)",
@@ -235,13 +233,11 @@ class Plan:
         return joined(value, parents[self.wanted.index(word)]) if word in self.wanted else value
 
 
-class Hidden:
+class Hidden(Bare):
     """The plan of an auxiliary result, in a rule that is recorded: nobody knows how it depends on the inputs.
 
     A rule may hand it to a constant input.  A gradient that arrives here would be missing from a second derivative.
     """
-
-    words = ()
 
     def __init__(self, op: Any, word: str):
         self.op, self.word = op, word
@@ -253,10 +249,6 @@ class Hidden:
             f"unknown; compute it in the rule from the inputs, or declare @{name}.composed; if it does not depend on "
             f"them, {name}.constant({word!r})"
         )
-
-    @staticmethod
-    def lift(node: Node, saved: tuple) -> tuple:
-        return ()
 
 
 def hidden(node: Node, word: str, array: Any) -> Node:

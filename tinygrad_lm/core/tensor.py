@@ -255,3 +255,9 @@ def ones_like(x: Any) -> Any:
     """Ones of the same shape, dtype and backend, as a raw array."""
     array = raw(x)
     return backend_of(array).xp.ones_like(array)
+
+
+def zeros_like(x: Any) -> Any:
+    """Zeros, likewise."""
+    array = raw(x)
+    return backend_of(array).xp.zeros_like(array)

@@ -9,6 +9,7 @@ share: on arrays it is fast, on Tensors it records itself (`create_graph`).  It 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
@@ -25,7 +26,7 @@ def unbroadcast(g: Any, shape: tuple) -> Any:
     extra = len(g.shape) - len(shape)
     if extra >= 0 and all(m in (1, n) for n, m in zip(g.shape[extra:], shape, strict=True)):
         stretched = tuple(extra + i for i, m in enumerate(shape) if m == 1 != g.shape[extra + i])
-        return g.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+        return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     raise ValueError(f"a rule returned a gradient of shape {g.shape} for an input of shape {shape}")
 
 
@@ -47,9 +48,9 @@ def walk(
     owned: set[Node] = set()  # nodes whose pending array was made here, and so may be added into
     handed = {id(g) for g in gradients}  # arrays that somebody else holds: no leaf may have them
     found: dict[Node, Any] = {}
-    oldest = 1 if targets is None else max((t.rank for t in targets), default=-1 << 62)
+    oldest = math.inf if targets is None else max((t.rank for t in targets), default=-math.inf)
     observers, keep_grads = config.observers.get(), config.keeping_grads.get() and targets is None
-    hooked = len(HOOKED) > 0  # asked once: a weak set answers slowly
+    hooked = bool(HOOKED)  # asked once: a weak set answers slowly
     keep = retain_graph or create_graph
 
     made: Any = None  # the node whose rules returned `grads`
