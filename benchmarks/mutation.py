@@ -46,6 +46,7 @@ from rich.progress import track
 
 import tinygrad_lm
 from tinygrad_lm import OPS, bench
+from tinygrad_lm.ops import methods
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(tinygrad_lm.__file__).resolve().parent
@@ -221,7 +222,8 @@ def put_in_place(mutant: Mutant, alive: dict[tuple, list[types.FunctionType]]) -
             if function.__code__ != code:
                 function.__code__ = code
                 changed = True
-    for op in OPS.values():  # made by the functions that may have changed
+    methods.attach()  # what importing did with these functions, done again
+    for op in OPS.values():
         op.resolved.clear()
         op.records.clear()
     return changed
@@ -252,19 +254,21 @@ class Tool:
                 return True
             for key, tests in half.items():
                 reached.setdefault(key, []).extend(tests)
+        everything = sorted({test for tests in reached.values() for test in tests})
         alive = living()
         jobs = []
         for m in self.mutants:
             own = f"tests/{m.file.parent.name}/"  # the tests of the same room first, quick ones before slow ones
-            found = sorted(reached.get((str(m.file), m.line), []), key=lambda t: (own not in items[t[1]].nodeid, t))
+            known = reached.get((str(m.file), m.line), everything)  # what runs when it is imported may break any test
+            found = sorted(known, key=lambda t: (own not in items[t[1]].nodeid, t))
             tests = [items[i] for _, i in found]
             jobs.append(lambda m=m, tests=tests: noticed(m, tests, alive))
         for k, answer in in_parallel(jobs, self.jobs, "mutants"):
             m = self.mutants[k]
-            if answer in ("survived", "unreached"):
+            if answer == "survived":
                 self.survived.append(m)
                 if m.name not in self.reasons:
-                    nobody = " (no test reaches it)" if answer == "unreached" else ""
+                    nobody = "" if (str(m.file), m.line) in reached else " (no test reaches it)"
                     print(f"survived{nobody}: {m.name} (line {m.line})", flush=True)
         self.failed = ""
         return True
@@ -302,8 +306,8 @@ def learn(items: list[pytest.Item], which: range) -> dict | str:
 
 def noticed(mutant: Mutant, tests: list[pytest.Item], alive: dict) -> str:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    if not tests or not put_in_place(mutant, alive):
-        return "unreached"
+    if not put_in_place(mutant, alive):
+        return "survived"
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a mutant that hangs dies of it
     end = time.perf_counter() + BUDGET
     for item in tests:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_lm as tg
 from tinygrad_lm import Tensor
 from tinygrad_lm.ops import convolution
+from tinygrad_lm.ops.convolution import COLUMNS, parts
 
 CONV = [tg.conv1d, tg.conv2d, tg.conv3d]
 TRANSPOSED = [tg.conv_transpose1d, tg.conv_transpose2d, tg.conv_transpose3d]
@@ -223,6 +224,10 @@ BAD = [
         lambda: tg.conv_transpose2d(X, W[:4], output_padding=1),
         "conv_transpose2d: output_padding must be smaller than the stride, which is 1, got 1",
     ),
+    (
+        lambda: tg.conv_transpose2d(X[0, 0], W[:4]),
+        r"conv_transpose2d: x must have shape \(N, C, H, W\) or \(C, H, W\), got \(6, 5\)",
+    ),
     (lambda: tg.conv_transpose2d(X, W[:4], padding=5), r"conv_transpose2d: padding \(5, 5\) leaves nothing"),
     (lambda: tg.conv_transpose2d(X, W[:4], np.ones(2)), r"conv_transpose2d: bias must have shape \(4,\), got \(2,\)"),
 ]
@@ -233,3 +238,24 @@ def test_what_does_not_fit_is_said_in_one_sentence(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rows", "width", "shapes"),
+    [
+        (1, 5, 1, [(1, 5)]),
+        (2, 3, 0, [(2, 3)]),
+        (3, 2, COLUMNS // 4, [(2, 2), (1, 2)]),
+        (2, 3, COLUMNS // 2, [(1, 2), (1, 1)] * 2),
+        (1, 2, 3 * COLUMNS, [(1, 1), (1, 1)]),  # not even one row fits
+        (1, COLUMNS, 1, [(1, COLUMNS)]),
+        (1, COLUMNS + 1, 1, [(1, COLUMNS), (1, 1)]),
+    ],
+)
+def test_the_pieces_of_an_output(samples, rows, width, shapes):
+    pieces = list(parts(samples, rows, width))
+    assert [(n.stop - n.start, r.stop - r.start) for n, r in pieces] == shapes
+    seen = np.zeros((samples, rows), int)
+    for n, r in pieces:
+        seen[n, r] += 1
+    assert (seen == 1).all()

@@ -196,6 +196,16 @@ def test_bad_input_is_refused_with_a_sentence():
     lengths = np.array([2, 2])
     path, ones = np.zeros((2, 2, 3)), np.ones((2, 2), int)
     for call, kind, words in (
+        (lambda: tg.mse_loss(x, x, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.l1_loss(x, x, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.huber_loss(x, x, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.smooth_l1_loss(x, x, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.hinge_loss(x, x + 1, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.nll_loss(x, t, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.cross_entropy(x, t, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.multi_margin_loss(x, t, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.binary_cross_entropy(x, x, reduction="all"), ValueError, "one of mean, sum, none, got 'all'"),
+        (lambda: tg.binary_cross_entropy_with_logits(x, x, reduction="all"), ValueError, "mean, sum, none, got 'all'"),
         (lambda: tg.smooth_l1_loss(x, x, beta=-1.0), ValueError, "beta must not be negative, got -1.0"),
         (lambda: tg.huber_loss(x, x, delta=0.0), ValueError, "delta must be positive, got 0.0"),
         (lambda: tg.binary_cross_entropy(x + 2, x), ValueError, "must be from 0 to 1, they reach from 2 to 2"),
@@ -208,6 +218,13 @@ def test_bad_input_is_refused_with_a_sentence():
         (lambda: tg.nll_loss(x, t + 2), IndexError, "targets reach from 2 to 3, there are 3 classes"),
         (lambda: tg.nll_loss(x, t, np.ones(2)), ValueError, "one number for each of the 3 classes, got (2,)"),
         (lambda: tg.nll_loss(x, t[:1]), ValueError, "needs targets of shape (2,), got (1,)"),
+        (lambda: tg.nll_loss(x, t + 2, ignore_index=None), IndexError, "from 2 to 3, there are 3 classes ["),
+        (lambda: tg.nll_loss(x, t - 7), IndexError, "there are 3 classes (and ignore_index=-100)"),
+        (lambda: tg.nll_loss(x[0, 0], t), ValueError, "must be a last axis of at least one class, got shape ()"),
+        (lambda: tg.nll_loss(x[:, :0], t), ValueError, "must be a last axis of at least one class, got shape (2, 0)"),
+        (lambda: tg.multi_margin_loss(x[:, :0], t), ValueError, "of at least one class, got shape (2, 0)"),
+        (lambda: tg.cross_entropy(x[0, 0], t), ValueError, "need a last axis of at least one class, got shape ()"),
+        (lambda: tg.cross_entropy(x[:, :0], t), ValueError, "need a last axis of at least one class, got shape (2, 0)"),
         (lambda: tg.multi_margin_loss(x, t * 1.0), TypeError, "targets must be integers"),
         (lambda: tg.cross_entropy(x, t, np.ones(2)), ValueError, "one number for each of the 3 classes, got (2,)"),
         (lambda: tg.cross_entropy(x, x - 1), ValueError, "none may be negative, got -1"),
@@ -219,7 +236,9 @@ def test_bad_input_is_refused_with_a_sentence():
         (lambda: tg.ctc_loss(path, np.full((2, 2), 3), lengths, lengths), IndexError, "they reach from 3 to 3"),
         (lambda: tg.ctc_loss(path, ones, lengths + 1, lengths), ValueError, "input_lengths must be from 0"),
         (lambda: tg.ctc_loss(path, ones, lengths, -lengths), ValueError, "target_lengths must be from 0"),
-        (lambda: tg.ctc_loss(path, ones, lengths, t[:1]), ValueError, "must be 2 integers, one for each"),
+        (lambda: tg.ctc_loss(path, ones, lengths, t[:1]), ValueError, "one for each sequence, got int64 (1,)"),
+        (lambda: tg.ctc_loss(path, ones, lengths, lengths * 1.0), ValueError, "be 2 integers, one for each sequence"),
+        (lambda: tg.ctc_loss(path, ones, lengths, lengths, reduction="all"), ValueError, "mean, sum, none, got 'all'"),
         (lambda: tg.ctc_loss(path, ones, lengths, lengths, blank=3), ValueError, "one of the 3 classes"),
     ):  # fmt: skip
         with pytest.raises(kind, match=re.escape(words)) as caught:
@@ -289,3 +308,25 @@ def test_ctc_with_classes_that_are_ruled_out():
     logits[:, :, 2] = -np.inf
     y, g = tg.value_and_grad(lambda x: tg.ctc_loss(x, np.array([[1]]), np.array([4]), np.array([1])))(logits)
     assert np.isfinite(y) and np.isfinite(g).all() and not g[:, :, 2].any()
+
+
+def test_what_pads_the_labels_does_not_matter():
+    logits, lengths = np.random.default_rng(3).normal(size=(6, 2, 4)), np.array([1, 2])
+    losses = [
+        tg.ctc_loss(logits, np.array([[2, pad, pad], [1, 3, pad]]), np.array([6, 5]), lengths, reduction="none")
+        for pad in (0, 3, -1, 999)
+    ]
+    for loss in losses[1:]:
+        np.testing.assert_array_equal(loss, losses[0])
+
+
+def test_one_class_and_whole_numbers_for_logits():
+    """Of one class the loss is 0, also where targets are ignored; whole numbers take the dtype of soft targets."""
+    one, targets = np.zeros((3, 1)), np.array([0, -100, 0])
+    for loss in (tg.cross_entropy, tg.nll_loss):
+        np.testing.assert_array_equal(loss(one, targets, reduction="none"), np.zeros(3))
+    logits, soft = np.array([[1, 2], [3, 0]]), np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    loss = tg.cross_entropy(logits, soft)
+    assert loss.dtype == np.float32
+    np.testing.assert_allclose(loss, tg.cross_entropy(logits * 1.0, soft.astype(float)), rtol=1e-6)
+    assert tg.cross_entropy(logits * 0.1, soft).dtype == np.float64  # floating logits keep theirs

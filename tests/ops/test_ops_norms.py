@@ -283,3 +283,10 @@ def test_what_does_not_fit_is_refused_in_one_line(call, message):
     with pytest.raises((ValueError, IndexError), match=re.escape(message)) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_instance_norm_along_one_axis():
+    x, weight = numbers(2, 3, 5), numbers(3)
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight[:, None]
+    np.testing.assert_allclose(tg.instance_norm(x, weight), expected, atol=1e-12)
+    assert gradcheck(tg.instance_norm, (x, weight, numbers(3)))

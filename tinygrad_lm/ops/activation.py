@@ -179,7 +179,7 @@ def hardswish(xp, x):
 
 @hardswish.vjp("x")
 def _(g, x):
-    return where(less_equal(abs(x), 3), g * (x / 3.0 + 0.5), g * greater(x, 0))
+    return where(less_equal(abs(x), 3), g * (x / 3.0 + 0.5), g * greater(x, 3))
 
 
 @hardswish.jvp("x")

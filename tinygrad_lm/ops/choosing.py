@@ -87,6 +87,7 @@ def _(t, condition):
         case(D(2, 3), np.array([-0.11, 0.01, -0.21]), np.array([[0.11], [0.21]])),
         case(D(2, 3), D(3), P(2, 1)),
         case(D(4), None, D()),
+        case(D(4), D(4)),
     ],
     promote="x min max",
     kinks=[

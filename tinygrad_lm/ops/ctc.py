@@ -55,7 +55,8 @@ def states(xp, targets, target_lengths, blank):
     """What an alignment goes through: blank, label, blank, label, ..., blank.
 
     Returns the class of each state (B, S), S = 2 labels + 1; where a state may be reached from two before it, past a
-    blank between labels that differ; and where an alignment may end.
+    blank between labels that differ (the first label may, too, but there is nothing two before it); and where an
+    alignment may end.
     """
     B, L = targets.shape
     at = xp.arange(2 * L + 1)
@@ -63,7 +64,6 @@ def states(xp, targets, target_lengths, blank):
     classes[:, 1::2] = xp.where(xp.arange(L) < target_lengths[:, None], targets, blank)
     jumps = classes != blank
     jumps[:, 2:] &= classes[:, 2:] != classes[:, :-2]
-    jumps[:, :2] = False
     ends = (at == 2 * target_lengths[:, None]) | (at == 2 * target_lengths[:, None] - 1)
     return classes, jumps, ends
 

@@ -103,6 +103,7 @@ def why_not_assigned(x, v, index):
         case(N(3, 4), N(4), index=1),
         case(N(3, 4), N(), index=(slice(None), 2)),
         case(N(5), N(3), index=slice(0, None, 2)),
+        case(N(2, 3), N(1, 3), index=0),
         case(N(2, 3), N(1, 1, 3), index=0),
         case(N(4, 2), 0.5, index=np.array([True, False, False, True])),
         case(N(4, 2), N(3, 2), index=np.array([3, 0, 3])),
@@ -233,10 +234,9 @@ def check_indices(indices, size, name="indices", axis=0):
     """Refuse what does not number the elements of an axis of `size`; negative ones count from the end."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {indices.dtype}: convert them with .astype(int)")
-    low, high = (int(indices.min()), int(indices.max())) if indices.size else (0, -1)
-    if low < -size or high >= size:
+    if indices.size and not -size <= int(indices.min()) <= int(indices.max()) < size:
         raise IndexError(
-            f"{name} reach from {low} to {high}, but axis {axis} of size {size} has only 0 to {size - 1} "
+            f"{name} reach from {int(indices.min())} to {int(indices.max())}, but axis {axis} of size {size} has only 0 to {size - 1} "
             f"(or {-size} to -1, from the end)"
         )
 
@@ -253,7 +253,7 @@ def places(xp, x_shape, indices, axis):
             f"both need the same number of axes, and indices no size above that of x but on axis {axis}"
         )
     check_indices(indices, x_shape[at], axis=axis)
-    grid = [xp.arange(n).reshape([-1 if b == a else 1 for b in range(ndim)]) for a, n in enumerate(indices.shape)]
+    grid = [xp.arange(n).reshape([n if b == a else 1 for b in range(ndim)]) for a, n in enumerate(indices.shape)]
     return tuple([indices if a == at else grid[a] for a in range(ndim)])
 
 

@@ -56,7 +56,7 @@ def check_matrix(x):
 
 def singular(xp, x):
     """Which matrix has no inverse, in a sentence."""
-    at = tuple(map(int, xp.argwhere(xp.linalg.det(x) == 0)[0])) if x.ndim > 2 else ()
+    at = tuple(map(int, xp.argwhere(xp.linalg.det(x) == 0)[0]))
     return f"the matrix{f' at {at}' if at else ''} is singular, so it has no inverse; add to its diagonal, or see svd"
 
 
@@ -330,13 +330,12 @@ def qr(xp, x):
 def _(g, out):
     (gq, gr), (q, r) = g, out
     check_rank(raw(r))
-    k, n = r.shape[-2:]
+    k = r.shape[-2]
     left, right, gleft, gright = r[..., :k], r[..., k:], gr[..., :k], gr[..., k:]
-    if n > k:  # x = Q [left right], and right = Q^T (those columns of x)
-        gq = gq + product(q, right, transposed(gright))
+    gq = gq + product(q, right, transposed(gright))  # x = Q [left right], and right = Q^T (those columns of x)
     inner = lower(matmul(left, transposed(gleft)) - matmul(transposed(gq), q), 1, 0.5)
     first = times_inverse(gq + matmul(q, inner + transposed(inner)), transposed(left))
-    return concatenate([first, matmul(q, gright)], axis=-1) if n > k else first
+    return concatenate([first, matmul(q, gright)], axis=-1)
 
 
 @qr.jvp("x")

@@ -148,7 +148,7 @@ def layer_norm(xp, x, weight=None, bias=None, *, eps=1e-5):
 
 
 def check_width(x, *params):
-    if not x.shape[-1:] or not x.shape[-1] or any(p is not None and p.shape != x.shape[-1:] for p in params):
+    if not x.ndim or not x.shape[-1] or any(p is not None and p.shape != x.shape[-1:] for p in params):
         raise ValueError("shapes")
 
 
