@@ -121,20 +121,29 @@ def is_none(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def of_samples(tree: ast.AST) -> set[str]:
-    """The names that the facts samples= and kinks= of a file mention."""
-    facts = [k.value for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg in ("samples", "kinks")]
-    return {n.id for fact in facts for n in ast.walk(fact) if isinstance(n, ast.Name)}
+def names_in(*nodes: ast.AST) -> set[str]:
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def of_samples(tree: Any) -> set[str]:
+    """The functions of a file that make samples: named by the facts samples= and kinks=, or used by such alone."""
+    uses = {f.name: names_in(*f.body) for f in tree.body if isinstance(f, ast.FunctionDef)}
+    facts = [k for f in tree.body for d in getattr(f, "decorator_list", ()) for k in getattr(d, "keywords", ())]
+    of_facts = [names_in(k.value) for k in facts if k.arg in ("samples", "kinks")]
+    makers = {name for name in uses if any(name in names for names in of_facts) or "case" in uses[name]}
+    while True:
+        behaviour = names_in(*[k.value for k in facts if k.arg not in ("samples", "kinks")])
+        behaviour |= {name for f in uses if f not in makers for name in uses[f]}
+        more = {name for f in makers for name in uses[f] if name in uses} - behaviour - makers
+        if not more:
+            return makers
+        makers |= more
 
 
 def left_alone(node: ast.AST) -> bool:
-    """What is no behaviour: messages, annotations, decorators with their facts, defaults, makers of samples."""
-    if isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert)):
-        return True
-    if isinstance(node, ast.keyword) and node.arg == "strict":
-        return True
-    names = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-    return isinstance(node, ast.FunctionDef) and "case" in names
+    """What is no behaviour: messages."""
+    strict = isinstance(node, ast.keyword) and node.arg == "strict"
+    return strict or isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert))
 
 
 def inside(node: ast.AST) -> Iterator[ast.AST]:

@@ -130,6 +130,17 @@ def test_integers_may_be_one_hot_targets():
 # ------------------------------------------------------------------------------------------------ far out, at corners
 
 
+def test_smooth_l1_without_a_smooth_part_is_l1():
+    x, y, u = (np.random.default_rng(i).normal(size=(3, 2)) for i in range(3))
+    for reduction in ("mean", "sum", "none"):
+        ours, pull = tg.vjp(lambda x, y: tg.smooth_l1_loss(x, y, beta=0.0, reduction=reduction), x, y)  # noqa: B023
+        theirs, pull_l1 = tg.vjp(lambda x, y: tg.l1_loss(x, y, reduction=reduction), x, y)  # noqa: B023
+        np.testing.assert_array_equal(ours, theirs)
+        g = u if reduction == "none" else np.array(0.7)
+        for a, b in zip(pull(g), pull_l1(g), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_losses_do_not_overflow():
     far = np.array([1e300, -1e300])
     for f in (tg.smooth_l1_loss, tg.huber_loss, tg.l1_loss):

@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_lm as tg
 from tinygrad_lm import Tensor
+from tinygrad_lm.ops import normalization
 from tinygrad_lm.testing import gradcheck, gradgradcheck
 
 RNG = np.random.default_rng(5)
@@ -290,3 +291,15 @@ def test_instance_norm_along_one_axis():
     expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight[:, None]
     np.testing.assert_allclose(tg.instance_norm(x, weight), expected, atol=1e-12)
     assert gradcheck(tg.instance_norm, (x, weight, numbers(3)))
+
+
+def test_a_scaled_norm_is_written_where_it_was_computed():
+    y, weight, bias = numbers(3, 4), numbers(4), numbers(4)
+    expected = y * weight + bias
+    assert normalization.scaled(np, y, weight, bias) is y
+    np.testing.assert_array_equal(y, expected)
+    assert normalization.scaled(np, y, weight, None) is y and normalization.scaled(np, y, None, bias) is y
+    half = y.astype(np.float32)
+    before = half.copy()
+    assert normalization.scaled(np, half, weight, bias).dtype == np.float64
+    np.testing.assert_array_equal(half, before)

@@ -331,3 +331,14 @@ def test_bad_input_is_refused_in_one_sentence(call, kind, words):
     with pytest.raises(kind, match=words) as caught:
         call(Tensor(np.ones((2, 3)), requires_grad=True))
     assert "\n" not in str(caught.value) and __file__ in str(caught.value)
+
+
+def test_logsumexp_far_out_in_both_modes():
+    """Each slice is shifted by its own largest element; nothing but -inf, or nothing, has no slope."""
+    x, t = np.array([[1000.0, 1000.0], [-1000.0, -1001.0]]), np.array([[1.0, 3.0], [2.0, 4.0]])
+    weight = 1 / (1 + np.exp(-1.0))
+    value, pushed = tg.logsumexp.op.push([x], [t], axis=1)
+    np.testing.assert_allclose(value, [1000 + np.log(2), -1000 - np.log(weight)])
+    np.testing.assert_allclose(pushed, [2.0, 2 * weight + 4 * (1 - weight)])
+    np.testing.assert_array_equal(tg.logsumexp(np.ones((0, 3)), axis=0, keepdims=True), np.full((1, 3), -np.inf))
+    np.testing.assert_array_equal(tg.grad(lambda x: tg.exp(tg.logsumexp(x)))(np.full(2, -np.inf)), [0.0, 0.0])

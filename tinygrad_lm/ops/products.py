@@ -47,7 +47,8 @@ def why_not_matmul(a, b):
 
 
 def product_flops(a, b, **_):
-    return 2 * math.prod(a.shape) * (b.shape[-1] if b.ndim > 1 else 1)
+    rows, columns = a.shape[-2:], b.shape[-1:] if b.ndim > 1 else ()
+    return 2 * math.prod((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *rows, *columns))
 
 
 @op(
@@ -83,7 +84,7 @@ def matmul(xp, a, b):
 @matmul.vjp("a")
 def _(g, b, a_shape):
     if b.ndim == 1:  # (..., M) and (K,)
-        return expand_dims(g, -1) * b if len(a_shape) > 1 else g * b
+        return expand_dims(g, -1) * b
     if len(a_shape) == 1:  # (..., N) and (..., K, N)
         g = expand_dims(g, -2)
     return matmul(g, transposed(b))
@@ -92,9 +93,9 @@ def _(g, b, a_shape):
 @matmul.vjp("b")
 def _(g, a, b_shape):
     if len(b_shape) == 1:
-        return expand_dims(g, -1) * a if a.ndim > 1 else g * a
+        return expand_dims(g, -1) * a
     if a.ndim == 1:
-        return expand_dims(a, -1) * expand_dims(g, -2)
+        return expand_dims(a, 1) * expand_dims(g, -2)
     if len(b_shape) == 2 < a.ndim:  # one product, instead of a batch of them to be summed
         a, g = flatten_rows(a), flatten_rows(g)
     return matmul(transposed(a), g)

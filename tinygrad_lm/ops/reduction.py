@@ -60,7 +60,7 @@ def reduced_axes(axis, ndim):
 
 def expanded(g, shape, axis, keepdims):
     """A reduced array in a shape that broadcasts against `shape`, which it was reduced from."""
-    if keepdims and axis is not None:
+    if keepdims:
         return g
     axes = reduced_axes(axis, len(shape))
     return reshape(g, shape=tuple([1 if i in axes else n for i, n in enumerate(shape)]))
@@ -222,7 +222,7 @@ def _(g, x, out, x_shape, *, axis, correction, keepdims):
 def _(t, x, x_shape, *, axis, correction, keepdims):
     """Of sqrt(v): half of the change of v over sqrt(v)."""
     v, dv = var.op.push([x], [t], axis=axis, correction=correction, keepdims=keepdims)
-    return where(v == 0, 0.0, dv / (2.0 * np.sqrt(where(v == 0, 1.0, v))))
+    return dv / (2.0 * np.sqrt(where(v == 0, 1.0, v)))  # where v is 0, so is dv
 
 
 # ---------------------------------------------------------------------------------------------------- products
@@ -410,7 +410,7 @@ def _(g, x, out, x_shape, *, axis, keepdims):
 @logsumexp.jvp("x")
 def _(t, x, *, axis, keepdims):
     """The mean of t weighted by e^x."""
-    weight = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-1e300))
+    weight = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return (weight * t).sum(axis=axis, keepdims=keepdims) / weight.sum(axis=axis, keepdims=keepdims)
 
 
@@ -425,6 +425,7 @@ def _(t, x, *, axis, keepdims):
         case(D(2, 3), ord=2.5, keepdims=True),
         case(N(2, 3), ord=4),
         case(P(3, 2), ord=math.inf, axis=1),
+        case(P(3, 2), ord=-math.inf, axis=0, keepdims=True),
         case(P(5), ord=-math.inf),
         case(D(2, 3), ord=0, axis=0),
     ],
@@ -437,6 +438,7 @@ def _(t, x, *, axis, keepdims):
         kink(([0.0, 0.0],), ([0.0, 0.0],), "|0| is flat, by the convention of abs", ord=math.inf),
         kink(([2.0, -1.0, 1.0],), ([0.0, -0.5, 0.5],), "those that tie share equally", ord=-math.inf),
         kink(([0.0, 2.0],), ([0.0, 0.0],), "a jump from 0 to 1; flat on both sides", ord=0),
+        kink(([0.0, 4.0],), ([0.0, 1.0],), "it falls and rises vertically: the middle", ord=0.5),
     ],
 )
 def norm(xp, x, *, ord=2, axis=None, keepdims=False):
@@ -490,11 +492,11 @@ def _(t, x, out, x_shape, *, ord, axis, keepdims):
     """Of (sum |x|^p)^(1/p): its p-th root's slope times the sum of p |x|^(p-1) sign(x) t; ties answer their mean."""
     size, along = np.abs(x), np.sign(x) * t
     if ord == 0:
-        return np.zeros_like(out)
+        return None
     if ord in (math.inf, -math.inf):
         hit = hits(size, expanded(out, x_shape, axis, keepdims))
         return (along * hit).sum(axis=axis, keepdims=keepdims) / hit.sum(axis=axis, keepdims=keepdims)
-    power = np.where(size > 0, size, 1.0) ** (ord - 1) * (size > 0)
+    power = np.where(size > 0, size, 1.0) ** (ord - 1)
     total = (size**ord).sum(axis=axis, keepdims=keepdims)
     slope = np.where(total > 0, total, 1.0) ** (1 / ord - 1)
     return slope * (power * along).sum(axis=axis, keepdims=keepdims)
