@@ -192,6 +192,7 @@ REASONS = {
         (((2, 3), (2, 4), (2, 3)), {}, "q and k must have one head size, got 3 and 4"),
         (((2, 3), (4, 3), (4, 5), (2, 2)), {}, "the mask (2, 2) must broadcast to (..., 2, 4)"),
         (((2, 3), (4, 3), (4, 5), (3, 4)), {}, "the mask (3, 4) must broadcast to (..., 2, 4)"),
+        (((2, 3), (4, 3), (5, 5), (2, 4)), {}, "k and v must have one length, got 4 and 5"),
         (((2, 3), (4, 3), (5, 5), (1, 4)), {}, "k and v must have one length, got 4 and 5"),
         (((2, 3), (4, 3), (5, 5)), {"causal": True}, "k and v must have one length, got 4 and 5"),
         (

@@ -12,6 +12,7 @@ import pytest
 
 import tinygrad_lm as tg
 from tinygrad_lm import Tensor
+from tinygrad_lm.ops import softmax_attention
 from tinygrad_lm.testing import gradcheck
 
 RNG = np.random.default_rng(5)
@@ -390,3 +391,27 @@ def test_nothing_is_imported_for_the_sake_of_a_declaration():
     code = "import sys, tinygrad_lm; print('numpy.ma' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_attention_shifts_each_row_of_scores_by_its_own_largest():
+    q, k, v = np.array([[1000.0], [-1000.0]]), np.array([[1.0], [1.001]]), np.eye(2)
+    low = 1 / (1 + np.exp(1.0))
+    expected = np.array([[low, 1 - low], [1 - low, low]])
+    np.testing.assert_allclose(tg.attention(q, k, v, scale=1.0), expected, rtol=1e-9)
+    for mask in (None, np.array([[True, False], [True, True]])):
+        p = softmax_attention.weights(q, k, mask, False, 1.0)
+        np.testing.assert_allclose(p, expected if mask is None else [[1.0, 0.0], expected[1]], rtol=1e-9)
+        assert np.isfinite(tg.hvp(lambda q: (tg.attention(q, k, v, mask, scale=1.0)[:, 0] ** 2).sum(), q, q)).all()  # noqa: B023
+
+
+def test_heads_without_an_axis_are_shared_by_all():
+    q, k, v = RNG.normal(size=(4, 3, 2)), RNG.normal(size=(5, 2)), RNG.normal(size=(5, 2))
+    one = np.stack([tg.attention(q[i], k, v) for i in range(4)])
+    np.testing.assert_allclose(tg.attention(q, k, v), one, rtol=1e-12)
+    mask = RNG.random((3, 4)) < 0.7
+    k, v = RNG.normal(size=(2, 4, 2)), RNG.normal(size=(2, 4, 2))
+    one = np.stack([tg.attention(q[i], k[i // 2], v[i // 2], mask) for i in range(4)])
+    np.testing.assert_allclose(tg.attention(q, k, v, mask), one, rtol=1e-12)  # grouped heads
+    each = RNG.random((4, 3, 4)) < 0.7
+    one = np.stack([tg.attention(q[i], k[i // 2], v[i // 2], each[i]) for i in range(4)])
+    np.testing.assert_allclose(tg.attention(q, k, v, each), one, rtol=1e-12)

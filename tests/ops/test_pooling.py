@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import tinygrad_lm as tg
 from tinygrad_lm import Tensor
+from tinygrad_lm.ops import windows
 from tinygrad_lm.testing import gradgradcheck
 
 MAX, AVG = [tg.max_pool1d, tg.max_pool2d, tg.max_pool3d], [tg.avg_pool1d, tg.avg_pool2d, tg.avg_pool3d]
@@ -223,6 +224,7 @@ BAD = [
     (lambda: tg.interpolate(X, 3, mode="linear"), r"mode 'linear' needs 1 spatial axes after \(N, C\), got"),
     (lambda: tg.interpolate(X), "interpolate: give size or scale_factor, got size=None, scale_factor=None"),
     (lambda: tg.interpolate(X, 3, 2.0), "interpolate: give size or scale_factor, got size=3, scale_factor=2.0"),
+    (lambda: tg.interpolate(X, scale_factor=0.0), "scale_factor must be a number above 0 or 2 of them, got 0.0"),
     (lambda: tg.interpolate(X, scale_factor=-1.0), "scale_factor must be a number above 0 or 2 of them, got -1.0"),
     (lambda: tg.interpolate(X, scale_factor=0.1), r"interpolate: size must be .* at least 1 .* got \(0, 0\)"),
     (lambda: tg.interpolate(X, 3, align_corners=True), "align_corners is for the linear modes, got mode 'nearest'"),
@@ -238,3 +240,52 @@ def test_what_does_not_fit_is_said_in_one_sentence(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------ windows
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [([2, 4, 6], slice(2, 7, 2)), ([3], slice(3, 4, 1)), ([5, 6], slice(5, 7, 1)), ([1, 5], slice(1, 6, 4))]
+    + [(other, None) for other in ([1, 1], [3, 1], [0, 1, 3], [0, 2, 3], [0, 0, 1])],
+)
+def test_evenly_spaced_positions_become_slices(positions, expected):
+    found = windows.evenly(np.array(positions))
+    if expected is None:
+        assert found is not None and list(found) == positions
+    else:
+        assert found == expected
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 60), st.integers(0, 99))
+def test_taps_hold_their_links_in_as_few_layers_as_there_can_be(size, out, count, seed):
+    rng = np.random.default_rng(seed)
+    rows, cols, weights = rng.integers(0, out, count), rng.integers(0, size, count), rng.normal(size=count)
+    matrix = np.zeros((out, size))
+    np.add.at(matrix, (rows, cols), weights)
+    taps = windows.Taps(size, out, rows, cols, weights)
+    for these, expected, ends in ((taps, matrix, rows), (taps.transposed, matrix.T, cols)):
+        total = np.zeros(expected.shape)
+        for at, source, weight in these.layers:
+            at, source = (np.r_[p] if isinstance(p, slice) else p for p in (at, source))
+            assert len(set(at)) == len(at)
+            total[at, source] += weight
+        np.testing.assert_allclose(total, expected, atol=1e-12)
+        if these is taps:
+            assert len(these.layers) == np.bincount(ends).max()
+    for i in range(out):  # the links of each output in the order in which they were given
+        order = [s for at, source, _ in taps.layers for a, s in zip(np.r_[at], np.r_[source], strict=True) if a == i]
+        assert order == cols[rows == i].tolist()
+    assert repr(taps) == f"Taps({size} -> {out})"
+
+
+def test_a_nearest_input_beyond_the_end_is_the_last():
+    assert windows.nearest(3, 5, 0.8).links[1].tolist() == [0, 0, 1, 2, 2]
+    assert windows.nearest(4, 2, None).links[1].tolist() == [0, 2]
+
+
+def test_adaptive_pooling_that_keeps_every_size():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    np.testing.assert_array_equal(tg.adaptive_avg_pool2d(x, None), x)
+    np.testing.assert_allclose(tg.adaptive_avg_pool2d(x, (None, 1)), x.mean(-1, keepdims=True), rtol=1e-12)

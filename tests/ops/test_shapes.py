@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_lm as tg
 from tinygrad_lm import Tensor
+from tinygrad_lm.ops import shape
 from tinygrad_lm.testing import gradcheck
 
 RNG = np.random.default_rng(9)
@@ -406,3 +407,22 @@ def test_bad_input_is_refused_in_one_sentence(call, kind, words):
     with pytest.raises(kind, match=words) as caught:
         call(Tensor(np.ones((2, 3)), requires_grad=True))
     assert "\n" not in str(caught.value)
+
+
+def test_axes_and_shapes_that_operations_ask_about():
+    assert shape.axis_of(np.int64(-1), 3) == 2 and shape.axis_of(-3, 3) == 0 and shape.axis_of(2, 3) == 2
+    for axis in (3, -4, np.int64(3)):
+        with pytest.raises(np.exceptions.AxisError, match="flip: axis -?[34] is out of bounds"):
+            shape.axis_of(axis, 3, "flip")
+    fitting = [((), (2,)), ((3, 4), (2, 3, 4)), ((1, 4), (3, 4)), ((2, 1, 4), (2, 5, 4)), ((2, 3), (2, 3))]
+    others = [((2, 3, 4), (2, 5, 4)), ((2,), ()), ((1, 2), (2,)), ((3,), (1,)), ((2, 4), (3, 4)), ((3, 4), (3, 2))]
+    assert [shape.fits(*pair) for pair in fitting] == [True] * len(fitting)
+    assert [shape.fits(*pair) for pair in others] == [False] * len(others)
+
+
+def test_reflection_needs_something_to_reflect():
+    with pytest.raises(ValueError, match=r"mirrors at most 0 of the 1 elements of axis 0, got pad widths \[1, 0\]"):
+        tg.pad(np.ones(1), (1, 0), mode="reflect")
+    np.testing.assert_array_equal(tg.pad(np.arange(3.0), (2, 0), mode="reflect"), [2.0, 1.0, 0.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match="mirrors at most 2 of the 3"):
+        tg.pad(np.arange(3.0), (3, 0), mode="reflect")

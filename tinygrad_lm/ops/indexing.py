@@ -234,9 +234,10 @@ def check_indices(indices, size, name="indices", axis=0):
     """Refuse what does not number the elements of an axis of `size`; negative ones count from the end."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {indices.dtype}: convert them with .astype(int)")
-    if indices.size and not -size <= int(indices.min()) <= int(indices.max()) < size:
+    low, high = (int(indices.min()), int(indices.max())) if indices.size else (0, size - 1)
+    if low < -size or high >= size:
         raise IndexError(
-            f"{name} reach from {int(indices.min())} to {int(indices.max())}, but axis {axis} of size {size} has only 0 to {size - 1} "
+            f"{name} reach from {low} to {high}, but axis {axis} of size {size} has only 0 to {size - 1} "
             f"(or {-size} to -1, from the end)"
         )
 
@@ -368,7 +369,7 @@ def take(x, indices, axis=0):
     """Elements of x at integer `indices` along `axis`: an int, or an array of any shape, which replaces the axis."""
     at, numbers = axis_of(axis, x.ndim, "take"), numbers_of(indices)
     check_indices(numbers, x.shape[at], "take: indices", axis)
-    return getitem(x, index=on_axis(numbers, at, x.ndim))
+    return getitem(x, index=on_axis(numbers, at))
 
 
 def take_along_axis(x, indices, axis=-1):
@@ -406,7 +407,7 @@ def index_add(x, indices, source, axis=0, alpha=1):
             f"got {source.shape}; indices must have one axis"
         )
     added = source if alpha == 1 else source * alpha
-    return x + getitem_grad(added, index=on_axis(numbers, at, x.ndim), shape=x.shape)
+    return x + getitem_grad(added, index=on_axis(numbers, at), shape=x.shape)
 
 
 def repeat(x, repeats, axis=None):
@@ -427,7 +428,7 @@ def repeat(x, repeats, axis=None):
             f"repeat: repeats must be one integer, or one for each of the {length} elements of axis {axis}, "
             f"none negative, got {repeats!r}"
         )
-    return getitem(x, index=on_axis(np.repeat(np.arange(length), counts), at, x.ndim))
+    return getitem(x, index=on_axis(np.repeat(np.arange(length), counts), at))
 
 
 def diagonal(x, offset=0, axis1=0, axis2=1):

@@ -104,7 +104,7 @@ def stack(xp, *xs, axis=0):
 @stack.vjp("xs")
 def _(g, xs_shape, *, axis):
     at = axis_of(axis, g.ndim)
-    return tuple([getitem(g, index=on_axis(i, at, g.ndim)) for i in range(len(xs_shape))])
+    return tuple([getitem(g, index=on_axis(i, at)) for i in range(len(xs_shape))])
 
 
 @stack.jvp("xs")

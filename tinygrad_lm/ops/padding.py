@@ -55,7 +55,7 @@ def sources(n, before, after, mode):
 def padded_axes(shape, pairs, mode):
     """(axis, index that repeats elements of it) for every axis that grows."""
     return [
-        (axis, on_axis(sources(n, before, after, mode), axis, len(shape)))
+        (axis, on_axis(sources(n, before, after, mode), axis))
         for axis, (n, (before, after)) in enumerate(zip(shape, pairs, strict=True))
         if before or after
     ]

@@ -18,7 +18,7 @@ __all__ = [
     samples=lambda: [
         case(N(3, 4)),
         case(N(2, 3, 2), np.array([5, 0, 2])),
-        case(N(2, 2, 3, 2), np.array([[[0, 1, 2]], [[7, 8, 9]]]), base=100.0),
+        case(N(2, 2, 3, 4), np.array([[[0, 1, 2]], [[7, 8, 9]]]), base=100.0),
         case(N(3, 6), interleaved=True),
         case(N(2, 4), np.array([0.5, -1.5]), inverse=True),
         case(N(0, 2), interleaved=True),

@@ -72,11 +72,11 @@ def _(g, x, out, *, axis):
 @cumprod.jvp("x")
 def _(t, x, *, axis):
     """The product rule as it stands: one factor after the other gives way to its tangent."""
-    moved = 0.0
+    moved = np.zeros_like(t)
     for i in range(x.shape[axis]):
-        here = (np.arange(x.shape[axis]) == i).reshape([-1 if a == axis % x.ndim else 1 for a in range(x.ndim)])
+        here = (np.arange(x.shape[axis]) == i).reshape([n if a == axis % x.ndim else 1 for a, n in enumerate(x.shape)])
         moved = moved + (np.where(here, t, x)).cumprod(axis) * (here.cumsum(axis) > 0)
-    return moved + 0.0 * t
+    return moved
 
 
 # ---------------------------------------------------------------------------------------------------- one after another

@@ -66,9 +66,9 @@ def fits(shape, onto):
     return len(shape) <= len(onto) and all(n in (1, m) for n, m in zip(shape[::-1], onto[::-1], strict=False))
 
 
-def on_axis(part, axis, ndim):
+def on_axis(part, axis):
     """An index that takes `part` along `axis` (counted from the front) and everything along the others."""
-    return (*[slice(None)] * axis, part, *[slice(None)] * (ndim - axis - 1))
+    return (*[slice(None)] * axis, part)
 
 
 def why_not_along(x, axis=None, **_):
@@ -272,7 +272,7 @@ def _(t, *, dtype):
 
 def floating(x):
     """Integers and booleans as float64, floats as they are: for what would wrap around, or be cut to whole numbers."""
-    return x * 1.0 if x.dtype.kind in "iub" else x
+    return x.astype("f8") if x.dtype.kind in "iub" else x
 
 
 def windows(length, axis, size, step):
@@ -311,7 +311,7 @@ def unfold(xp, x, *, size, step=1, axis=-1):
     """
     at = axis_of(axis, x.ndim)
     starts = step * xp.arange(windows(x.shape[at], axis, size, step))
-    taken = x[on_axis(starts[:, None] + xp.arange(size), at, x.ndim)]  # (..., windows, size, ...)
+    taken = x[on_axis(starts[:, None] + xp.arange(size), at)]  # (..., windows, size, ...)
     return xp.moveaxis(taken, at + 1, -1)
 
 
@@ -342,7 +342,7 @@ def unfold_grad(xp, dy, *, shape, size, step=1, axis=-1):
     out = xp.zeros(shape, dy.dtype)
     n = dy.shape[at]
     for k in range(size):  # the k-th elements of all windows: no two of them share a place
-        out[on_axis(slice(k, k + step * (n - 1) + 1, step), at, len(shape))] += dy[..., k]
+        out[on_axis(slice(k, k + step * (n - 1) + 1, step), at)] += dy[..., k]
     return out
 
 

@@ -215,8 +215,8 @@ def attention(q, k, v, mask=None, causal=False, scale=None, dropout=0.0, key=Non
     if together == 1:
         return fused_attention(q, k, v, mask, causal, scale, dropout, key)
     k, v = grouped(k, 1), grouped(v, 1)  # (..., groups, 1, S, D)
-    if mask is not None and mask.ndim > 2:
-        mask = grouped(mask, together if heads(mask) > 1 else 1)
+    if mask is not None:
+        mask = grouped(mask, together if heads(mask) == heads(q) else 1)
     y = fused_attention(grouped(q, together), k, v, mask, causal, scale, dropout, key)  # (..., groups, heads, T, Dv)
     return reshape(y, shape=(*y.shape[:-4], heads(q), *y.shape[-2:]))
 
