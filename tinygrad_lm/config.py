@@ -22,6 +22,8 @@ listeners: ContextVar[tuple[Callable[[Any], None], ...]] = ContextVar("listeners
 observers: ContextVar[tuple[Callable[..., None], ...]] = ContextVar("observers", default=())
 # Inside a function that is being differentiated: gradients taken in there are recorded, for the outer derivative.
 differentiating: ContextVar[bool] = ContextVar("differentiating", default=False)
+# Inside the second run of a checkpointed function, which must not count a batch again.
+recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
 keeping_grads: ContextVar[bool] = ContextVar("keeping_grads", default=False)
 default_float: ContextVar[np.dtype] = ContextVar("default_float", default=np.dtype(np.float32))
 

@@ -283,7 +283,7 @@ def test_where_no_argument_is_a_float_there_is_nothing_to_find():
 
 
 def test_jvp_of_results_that_are_constants():
-    (square, fixed), (slope, still) = tg.jvp(lambda x: (x * x, np.ones(2)), (np.array([3.0]),), (np.array([1.0]),))
+    (fixed, square), (still, slope) = tg.jvp(lambda x: (np.ones(2), x * x), (np.array([3.0]),), (np.array([1.0]),))
     assert square == 9.0 and slope == 6.0
     np.testing.assert_array_equal(fixed, np.ones(2))
     np.testing.assert_array_equal(still, np.zeros(2))

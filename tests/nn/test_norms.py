@@ -192,3 +192,13 @@ def test_what_does_not_fit_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpointed_batch_is_counted_once():
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    once, again = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    once(tg.Tensor(x)).sum().backward()
+    y = tg.checkpoint(again, tg.Tensor(x, requires_grad=True))
+    (y * y).sum().backward()
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(once, name))

@@ -426,3 +426,9 @@ def test_reflection_needs_something_to_reflect():
     np.testing.assert_array_equal(tg.pad(np.arange(3.0), (2, 0), mode="reflect"), [2.0, 1.0, 0.0, 1.0, 2.0])
     with pytest.raises(ValueError, match="mirrors at most 2 of the 3"):
         tg.pad(np.arange(3.0), (3, 0), mode="reflect")
+
+
+def test_what_pads_whole_numbers_is_a_whole_number():
+    np.testing.assert_array_equal(tg.pad(np.ones(1, int), 1, value=2.0), [2, 1, 2])
+    with pytest.raises(ValueError, match=r"value=1.5 is no int64, which x is: convert it with x.astype"):
+        tg.pad(np.ones(1, int), 1, value=1.5)

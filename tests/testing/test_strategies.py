@@ -173,3 +173,13 @@ def test_indices_reach_every_kind():
                 for i in (index if isinstance(index, tuple) else (index,))
             ),
         )
+
+
+def test_shapes_layouts_and_operations_that_do_not_exist():
+    with pytest.raises(ValueError, match="layout must be one of contiguous, .*, got 'diagonal'"):
+        find(some.arrays((2,), layout="diagonal"), lambda x: True)
+    with pytest.raises(TypeError, match="shape must be a tuple of sizes or a strategy for one, got 3"):
+        find(some.arrays(3), lambda x: True)
+    for ops, got in ((["exp", "argmax", "nonsense"], "argmax, nonsense"), ([], "none at all")):
+        with pytest.raises(ValueError, match=f"operations that have samples, got {got}; see tg.OPS"):
+            find(some.programs(ops=ops), lambda p: True)

@@ -53,8 +53,9 @@ class Region:
 
     def run_again(self) -> None:
         nodes: list[Node] = []
-        with config.switched(config.listeners, ()), config.enable_grad(), config.listening(nodes.append):
-            self.f(*self.args)
+        with config.switched(config.listeners, ()), config.switched(config.recomputing, True), config.enable_grad():
+            with config.listening(nodes.append):
+                self.f(*self.args)
         if [node.op for node in nodes] != self.made:
             raise RuntimeError(
                 f"checkpoint: the function made {len(self.made)} nodes at first and {len(nodes)} others when it was "

@@ -91,7 +91,7 @@ class BatchNorm(ChannelNorm):
     all batches so far.  In evaluation mode the running ones are used, and are constants.  With
     `track_running_stats=False` there are none, and the batch is used in both modes.
 
-    Under `tg.checkpoint` a forward runs twice, and the running statistics move twice.
+    Under `tg.checkpoint` a forward runs twice, and the running statistics move once.
     """
 
     running_mean: Any
@@ -122,7 +122,7 @@ class BatchNorm(ChannelNorm):
         if self.track_running_stats and not self.training:
             return ops.batch_norm_eval(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         y, mean, _, variance = ops.batch_norm.with_aux(x, self.weight, self.bias, eps=self.eps)
-        if self.track_running_stats:
+        if self.track_running_stats and not config.recomputing.get():
             self.follow(mean.reshape(-1), variance.reshape(-1), x.size // self.channels)
         return y
 

@@ -234,11 +234,10 @@ def check_indices(indices, size, name="indices", axis=0):
     """Refuse what does not number the elements of an axis of `size`; negative ones count from the end."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {indices.dtype}: convert them with .astype(int)")
-    low, high = (int(indices.min()), int(indices.max())) if indices.size else (0, size - 1)
-    if low < -size or high >= size:
+    if indices.size and (indices.min() < -size or indices.max() >= size):
         raise IndexError(
-            f"{name} reach from {low} to {high}, but axis {axis} of size {size} has only 0 to {size - 1} "
-            f"(or {-size} to -1, from the end)"
+            f"{name} reach from {int(indices.min())} to {int(indices.max())}, but axis {axis} of size {size} has only "
+            f"0 to {size - 1} (or {-size} to -1, from the end)"
         )
 
 

@@ -92,6 +92,8 @@ def pad(xp, x, *, pad_width, mode="constant", value=0.0):
         for _, index in padded_axes(x.shape, pairs, mode):
             x = x[index]
         return x.copy()
+    if x.dtype.kind in "iub" and x.dtype.type(value) != value:
+        raise ValueError(f"value={value} is no {x.dtype}, which x is: convert it with x.astype(...)")
     out = xp.full([before + n + after for n, (before, after) in zip(x.shape, pairs, strict=True)], value, x.dtype)
     out[inside(x.shape, pairs)] = x
     return out

@@ -26,7 +26,7 @@ from hypothesis import assume, note
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from tinygrad_lm.core import OPS, Tensor, raw
+from tinygrad_lm.core import Tensor, raw
 from tinygrad_lm.testing.layouts import LAYOUTS
 from tinygrad_lm.testing.programs import Program, assemble, differentiable
 
@@ -131,10 +131,14 @@ def arrays(
     """
     if values not in VALUES:
         raise ValueError(f"values must be one of {', '.join(VALUES)}, got {values!r}")
-    sides = one(draw, shapes() if shape is None else shape)
+    sides, laid = one(draw, shapes() if shape is None else shape), one(draw, layout)
+    if not isinstance(sides, tuple):
+        raise TypeError(f"shape must be a tuple of sizes or a strategy for one, got {sides!r}")
+    if laid not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {laid!r}")
     numbers = draw(VALUES[values](math.prod(sides)))
     dtype = np.dtype(one(draw, dtype))
-    return LAYOUTS[one(draw, layout)](np.array(numbers, np.float64).reshape(sides).astype(dtype))
+    return LAYOUTS[laid](np.array(numbers, np.float64).reshape(sides).astype(dtype))
 
 
 def one(draw: st.DrawFn, thing: Any) -> Any:
@@ -269,9 +273,11 @@ def programs(
     Any earlier value may be used again.  The operations come from the registry with the samples that they declare, so
     one that a user declares with `samples=` takes part.  `print(program)` is Python that runs.
     """
-    names = differentiable() if ops is None else [name for name in differentiable() if name in set(ops)]
-    if not names:
-        raise ValueError(f"none of these is a differentiable operation with samples: {', '.join(ops or OPS)}")
+    known = differentiable()
+    if ops is not None and (not ops or set(ops) - set(known)):
+        got = ", ".join(sorted(set(ops) - set(known))) or "none at all"
+        raise ValueError(f"ops must name differentiable operations that have samples, got {got}; see tg.OPS")
+    names = [name for name in known if ops is None or name in ops]
     shape = shapes(min_side=1, max_side=max_side) | shapes(max_side=max_side)  # half of the latter have no elements
     inputs = draw(st.lists(arrays(shape, values=values), min_size=1, max_size=max_inputs))
     steps = draw(st.lists(choices(tuple(names)), min_size=1, max_size=max_steps))
