@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_lm as tg
+from tinygrad_lm import ops
 from tinygrad_lm.testing.layouts import LAYOUTS
 from tinygrad_lm.testing.properties import PROPERTIES
 from tinygrad_lm.testing.trials import is_floating, registered, trials
@@ -79,3 +83,19 @@ def test_forward_mode_keeps_the_declared_conventions(op):
         got = np.sum(pushed[0] if isinstance(pushed, tuple) else pushed)
         expected = sum((np.asarray(kink.grads[i]) * tangents[i]).sum() for i in moving)
         assert np.isclose(got, expected, rtol=1e-9, atol=1e-12), kink
+
+
+PUBLIC = [getattr(tg, name) for name in ops.__all__ if name not in ("linalg", "Generator")]
+PUBLIC = [f for f in PUBLIC if callable(f) and inspect.signature(f).parameters]
+
+
+@pytest.mark.parametrize("function", PUBLIC, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], "text", None], ids=repr)
+def test_what_is_no_array_is_refused_in_one_sentence(function, wrong):
+    """No AttributeError about somebody's `ndim`.  (A list is fine where a list of arrays is asked for.)"""
+    required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    count = len([p for p in required if p.kind is p.POSITIONAL_OR_KEYWORD])
+    try:
+        function(*[wrong] * count)
+    except (TypeError, ValueError, IndexError) as error:
+        assert "\n" not in str(error)

@@ -432,3 +432,9 @@ def test_what_pads_whole_numbers_is_a_whole_number():
     np.testing.assert_array_equal(tg.pad(np.ones(1, int), 1, value=2.0), [2, 1, 2])
     with pytest.raises(ValueError, match=r"value=1.5 is no int64, which x is: convert it with x.astype"):
         tg.pad(np.ones(1, int), 1, value=1.5)
+
+
+def test_astype_is_a_function_of_arrays_too():
+    x = np.array([1.5, -2.0])
+    assert tg.astype(x, "int64").tolist() == [1, -2] and tg.astype(x, np.float32).dtype == np.float32
+    assert isinstance(tg.astype(Tensor(x), bool), Tensor) and type(tg.astype(x, bool)) is np.ndarray

@@ -1,7 +1,7 @@
 """Layer 2: how derivatives flow.  docs/read-the-engine.md says in which order to read it."""
 
 from tinygrad_lm.core.debug import debug
-from tinygrad_lm.core.errors import NotDifferentiable
+from tinygrad_lm.core.errors import NotDifferentiable, ndim_of
 from tinygrad_lm.core.function import Function
 from tinygrad_lm.core.functional import flatten, grad, hvp, jvp, value_and_grad, vjp
 from tinygrad_lm.core.node import Node
@@ -22,6 +22,7 @@ __all__ = [
     "grad",
     "hvp",
     "jvp",
+    "ndim_of",
     "ones_like",
     "op",
     "raw",

@@ -48,6 +48,15 @@ def describe(array: Any) -> str:
     return repr(array) if isinstance(array, (int, float, complex, type(None))) else type(array).__name__
 
 
+def ndim_of(function: str, x: Any) -> int:
+    """x.ndim, for functions that look at x before any operation does; TypeError if x is no array."""
+    try:
+        return x.ndim
+    except AttributeError:
+        what = f"expected an array or a Tensor, got {type(x).__name__}; wrap it: Tensor(...)"
+        raise KINDS[TypeError](f"{function}: {what} [{user_line()}]") from None
+
+
 def no_broadcast(shapes: Sequence[tuple]) -> str | None:
     """Why these shapes do not broadcast; None if they do."""
     for from_last, sizes in enumerate(zip_longest(*map(reversed, shapes), fillvalue=1)):
@@ -76,6 +85,8 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
     given = [f"{n}: {describe(a)}" for n, a in zip(names, arrays, strict=False) if a is not None]
     given += [f"{k}={v!r}" for k, v in params.items() if op.params[k] is not v]
     call = f"{op.name}({', '.join(given)})"
+    if lacking := [n for n, a in zip(names, arrays, strict=False) if a is None and n in op.required]:
+        error = TypeError(f"{', '.join(lacking)} must be given, got None")
     if not isinstance(error, (ValueError, TypeError, IndexError)):
         error.add_note(f"in {call}, called at {user_line()}")
         return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_lm.core import op
+from tinygrad_lm.core import ndim_of, op
 from tinygrad_lm.ops.normalization import affine, moved_norm, scaled, standard, standardize_grad, standardized
 from tinygrad_lm.ops.reduction import sum
 from tinygrad_lm.ops.samples import N, P, case
@@ -211,6 +211,6 @@ def instance_norm(x, weight=None, bias=None, eps=1e-5):
 
     x (N, C, *spatial) with at least one spatial axis; weight and bias (C,) or None: `group_norm` with groups of one.
     """
-    if x.ndim < 3:
+    if ndim_of("instance_norm", x) < 3:
         raise ValueError(f"instance_norm: x needs the axes (batch, channels, space, ...), got shape {x.shape}")
     return group_norm(x, weight, bias, num_groups=x.shape[1], eps=eps)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_lm.backend import backend_of
-from tinygrad_lm.core import op, raw
+from tinygrad_lm.core import ndim_of, op, raw
 from tinygrad_lm.ops.choosing import where
 from tinygrad_lm.ops.samples import N, case
 from tinygrad_lm.ops.shape import axis_of, broadcast_to, fits, moveaxis, on_axis, reshape
@@ -366,7 +366,7 @@ def numbers_of(indices):
 
 def take(x, indices, axis=0):
     """Elements of x at integer `indices` along `axis`: an int, or an array of any shape, which replaces the axis."""
-    at, numbers = axis_of(axis, x.ndim, "take"), numbers_of(indices)
+    at, numbers = axis_of(axis, ndim_of("take", x), "take"), numbers_of(indices)
     check_indices(numbers, x.shape[at], "take: indices", axis)
     return getitem(x, index=on_axis(numbers, at))
 
@@ -376,7 +376,8 @@ def take_along_axis(x, indices, axis=-1):
 
     What argsort or argmax(keepdims=True) answered is taken so.
     """
-    at, ndim, indices = axis_of(axis, x.ndim, "take_along_axis"), x.ndim, numbers_of(indices)
+    ndim, indices = ndim_of("take_along_axis", x), numbers_of(indices)
+    at = axis_of(axis, ndim, "take_along_axis")
     without = [tuple(1 if a == at else n for a, n in enumerate(s)) for s in (x.shape, indices.shape)]
     if indices.ndim != ndim or any(1 not in pair and len(set(pair)) > 1 for pair in zip(*without, strict=True)):
         raise ValueError(
@@ -397,7 +398,7 @@ def index_add(x, indices, source, axis=0, alpha=1):
 
     `indices` (n,) integers; source has x's shape but n on `axis`.
     """
-    at, numbers = axis_of(axis, x.ndim, "index_add"), numbers_of(indices)
+    at, numbers = axis_of(axis, ndim_of("index_add", x), "index_add"), numbers_of(indices)
     check_indices(numbers, x.shape[at], "index_add: indices", axis)
     expected = (*x.shape[:at], numbers.size, *x.shape[at + 1 :])
     if numbers.ndim != 1 or source.shape != expected:
@@ -439,7 +440,7 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     >>> tg.diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([1., 4.])
     """
-    if x.ndim < 2:
+    if ndim_of("diagonal", x) < 2:
         raise ValueError(f"diagonal: x needs at least two axes, got shape {x.shape}")
     planes = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = planes.shape[-2:]
@@ -449,7 +450,7 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 
 def triangle(x, k):
     """Booleans over the last two axes of x: True on and below its k-th diagonal."""
-    if x.ndim < 2:
+    if ndim_of("tril and triu", x) < 2:
         raise ValueError(f"tril and triu need at least two axes, got shape {x.shape}")
     return backend_of(raw(x)).xp.tri(*x.shape[-2:], k, dtype=bool)
 
@@ -472,6 +473,7 @@ def masked_fill(x, mask, value):
     array([-inf,   2.])
     """
     mask = np.asarray(mask) if isinstance(mask, bool | list) else raw(mask)
+    ndim_of("masked_fill", x), ndim_of("masked_fill", mask)
     if mask.dtype.kind != "b":
         raise TypeError(f"masked_fill: the mask must be boolean, got {mask.dtype}; compare first: mask != 0")
     shapes = [np.shape(raw(value)), mask.shape]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_lm import config
 from tinygrad_lm.backend import is_float
-from tinygrad_lm.core import OPS, Tensor, flatten, raw
+from tinygrad_lm.core import OPS, Tensor, flatten, ndim_of, raw
 from tinygrad_lm.core.errors import describe
 from tinygrad_lm.ops import (
     activation,
@@ -105,10 +105,13 @@ def bitwise(function: Any, symbol: str) -> Any:
     return operate
 
 
-def astype(self: Tensor, dtype: Any) -> Tensor:
-    """This tensor in another dtype; the gradient comes back in this one.  Integers and booleans carry no gradient."""
+def astype(x: Any, dtype: Any) -> Any:
+    """x in another dtype; the gradient comes back in its own.  Integers and booleans carry no gradient."""
+    ndim_of("astype", x)
     dtype = np.dtype(dtype)
-    return shape.cast(self, dtype=dtype) if is_float(dtype) else Tensor(self.data.astype(dtype))
+    if is_float(dtype):
+        return shape.cast(x, dtype=dtype)
+    return Tensor(x.data.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)
 
 
 def shaped(self: Tensor, *sizes: Any) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_lm.core import op
+from tinygrad_lm.core import ndim_of, op
 from tinygrad_lm.ops.samples import N, case
 from tinygrad_lm.ops.shape import reshape, transpose
 from tinygrad_lm.ops.windows import Taps, adaptive, averaging, linear, nearest, whole_numbers
@@ -81,7 +81,7 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=F
     >>> tg.interpolate(np.array([[[0.0, 4.0]]]), 4, mode="linear")
     array([[[0., 1., 3., 4.]]])
     """
-    rank = x.ndim - 2
+    rank = ndim_of("interpolate", x) - 2
     if mode not in MODES:
         raise ValueError(f"interpolate: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
     if rank < 1 or MODES[mode] not in (None, rank):

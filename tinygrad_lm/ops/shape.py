@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sized
 
 import numpy as np
 
-from tinygrad_lm.core import op
+from tinygrad_lm.core import ndim_of, op
 from tinygrad_lm.ops.samples import N, case
 
 __all__ = [
@@ -361,13 +361,14 @@ def _(t, *, shape, size, step, axis):
 
 def transpose(x, axes=None):
     """Axes in reverse order, or in the order of `axes` (NumPy's `transpose`): permute(x, axes)."""
-    return permute(x, axes=tuple(range(x.ndim))[::-1] if axes is None else tuple(axes))
+    return permute(x, axes=tuple(range(ndim_of("transpose", x)))[::-1] if axes is None else tuple(axes))
 
 
 def swapaxes(x, axis1, axis2):
     """x with two axes exchanged."""
-    order = list(range(x.ndim))
-    i, j = axis_of(axis1, x.ndim, "swapaxes"), axis_of(axis2, x.ndim, "swapaxes")
+    ndim = ndim_of("swapaxes", x)
+    order = list(range(ndim))
+    i, j = axis_of(axis1, ndim, "swapaxes"), axis_of(axis2, ndim, "swapaxes")
     order[i], order[j] = j, i
     return permute(x, axes=tuple(order))
 
@@ -381,7 +382,7 @@ def moveaxis(x, source, destination):
     >>> tg.moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    sources, places = [axes_of(axes, x.ndim, "moveaxis") for axes in (source, destination)]
+    sources, places = [axes_of(axes, ndim_of("moveaxis", x), "moveaxis") for axes in (source, destination)]
     if len(sources) != len(places):
         raise ValueError(f"moveaxis: {len(sources)} axes cannot move to {len(places)} positions, name as many of each")
     order = [a for a in range(x.ndim) if a not in sources]
@@ -392,16 +393,17 @@ def moveaxis(x, source, destination):
 
 def expand_dims(x, axis):
     """x with a new axis of size 1 at position `axis` (an int or a tuple)."""
-    ndim = x.ndim + (len(axis) if isinstance(axis, Sized) else 1)
+    ndim = ndim_of("expand_dims", x) + (len(axis) if isinstance(axis, Sized) else 1)
     sizes, at = iter(x.shape), axes_of(axis, ndim, "expand_dims")
     return reshape(x, shape=tuple([1 if i in at else next(sizes) for i in range(ndim)]))
 
 
 def squeeze(x, axis=None):
     """x without its axes of size 1: all of them, or those named by `axis`."""
+    ndim = ndim_of("squeeze", x)
     if axis is None:
         return reshape(x, shape=tuple([n for n in x.shape if n != 1]))
-    axes = axes_of(axis, x.ndim, "squeeze")
+    axes = axes_of(axis, ndim, "squeeze")
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of size 1")
     return reshape(x, shape=tuple([n for i, n in enumerate(x.shape) if i not in axes]))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinygrad_lm.backend import backend_of, dropout_mask
-from tinygrad_lm.core import op, raw
+from tinygrad_lm.core import ndim_of, op, raw
 from tinygrad_lm.ops.choosing import where
 from tinygrad_lm.ops.exponential import exp
 from tinygrad_lm.ops.products import matmul
@@ -207,6 +207,7 @@ def attention(q, k, v, mask=None, causal=False, scale=None, dropout=0.0, key=Non
     The axis before the last two counts heads: q may have a multiple of the heads of k and v, and then neighbouring
     heads of q share one (Ainslie et al. 2023); other leading axes broadcast.
     """
+    ndim_of("attention", q), ndim_of("attention", k), ndim_of("attention", v)
     if not 0 <= dropout < 1:
         raise ValueError(f"attention: dropout must be in [0, 1), got {dropout}")
     if dropout and key is None:

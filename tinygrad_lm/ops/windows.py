@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lm.core import ndim_of
+
 
 class Taps:
     """How `out` outputs are made of `size` inputs along one axis.
@@ -144,7 +146,7 @@ def whole_numbers(function: str, name: str, value: Any, rank: int, least: int) -
 
 def check_rank(function: str, x: Any, rank: int) -> None:
     """ValueError unless x has `rank` spatial axes after its channels, and at most one axis before them."""
-    if x.ndim not in (rank + 1, rank + 2):
+    if ndim_of(function, x) not in (rank + 1, rank + 2):
         axes = ", ".join(["C", *["L", "H, W", "D, H, W"][rank - 1 : rank]])
         raise ValueError(f"{function}: x must have shape (N, {axes}) or ({axes}), got {x.shape}")
 
