@@ -370,7 +370,7 @@ COMPLEX = np.array([1.0 + 1.0j])
         ),
         (lambda: tg.subtract(np.array([True]), True), "it is not defined for bool: convert first"),
         (lambda: tg.exp(np.array(["a"])), "it is not defined for <U1: convert first"),
-        (lambda: tg.exp(None), "it is not defined for None"),
+        (lambda: tg.exp(None), r"exp\(\): x must be given, got None"),
         (lambda: Tensor(np.ones(2)) & True, "& is for booleans and integers, got float64"),
         (lambda: tg.floor("1.5"), "got str"),
         (lambda: tg.tan([1.0, 2.0]), "got list"),
@@ -381,3 +381,12 @@ def test_what_cannot_be_is_said_in_one_sentence(call, said):
     with pytest.raises((TypeError, ValueError), match=said) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_bounds_that_bound_nothing_and_bounds_that_leave_one_value():
+    x = np.array([-2.0, 0.0, np.nan])
+    np.testing.assert_array_equal(tg.clip(x), x)
+    assert not np.shares_memory(tg.clip(x), x)
+    np.testing.assert_array_equal(tg.hardtanh(x[:2], min=0.5, max=0.5), [0.5, 0.5])
+    with pytest.raises(ValueError, match="min must not be above max, got min=0.5 and max=0.4"):
+        tg.hardtanh(x, min=0.5, max=0.4)

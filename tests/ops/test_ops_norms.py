@@ -303,3 +303,24 @@ def test_a_scaled_norm_is_written_where_it_was_computed():
     before = half.copy()
     assert normalization.scaled(np, half, weight, bias).dtype == np.float64
     np.testing.assert_array_equal(half, before)
+
+
+CHANNELS = [(tg.batch_norm, n) for n in ("weight", "bias")] + [(tg.group_norm, n) for n in ("weight", "bias")]
+CHANNELS += [(tg.batch_norm_eval, n) for n in ("mean", "variance", "weight", "bias")]
+
+
+@pytest.mark.parametrize(("function", "wrong"), CHANNELS, ids=lambda p: getattr(p, "__name__", p))
+def test_whatever_belongs_to_a_channel_has_one_number_for_each(function, wrong):
+    given = {n: np.ones(6) for f, n in CHANNELS if f is function}
+    function(X, **given)
+    with pytest.raises(ValueError, match=rf"{wrong} must have shape \(6,\), one number for each channel, got \(1,\)"):
+        function(X, **{**given, wrong: np.ones(1)})
+
+
+def test_the_smallest_batches_and_groups_that_have_statistics():
+    np.testing.assert_allclose(tg.batch_norm(np.array([[1.0], [3.0]]), eps=0.0), [[-1.0], [1.0]])
+    np.testing.assert_allclose(tg.batch_norm(np.array([[[1.0, 3.0]]]), eps=0.0), [[[-1.0, 1.0]]])
+    np.testing.assert_allclose(tg.group_norm(np.array([[[1.0, 3.0]]]), eps=0.0), [[[-1.0, 1.0]]])
+    np.testing.assert_allclose(tg.group_norm(np.array([[[1.0], [3.0]]]), eps=0.0), [[[-1.0], [1.0]]])
+    with pytest.raises(ValueError, match=r"a group needs at least one value, got x \(2, 0, 3\)"):
+        tg.group_norm(np.ones((2, 0, 3)))

@@ -71,7 +71,7 @@ def no_loop(said: str, arrays: Sequence[Any]) -> str | None:
     if not any(word in said for word in ("ufunc", "numpy boolean", "promoted")):
         return None
     dtypes = dict.fromkeys(str(a.dtype) if hasattr(a, "dtype") else type(a).__name__ for a in arrays)
-    return f"it is not defined for {' and '.join(dtypes) or None}: convert first, e.g. x.astype('float32')"
+    return f"it is not defined for {' and '.join(dtypes)}: convert first, e.g. x.astype('float32')"
 
 
 def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Exception:
