@@ -534,3 +534,14 @@ def test_a_composed_derivative_of_small_floats_rounds_once():
     x = Tensor(np.ones(2, np.float16), requires_grad=True)
     long_way(x).sum().backward()
     assert x.grad.dtype == np.float16 and seen == ["float32"]
+
+
+def test_integers_do_not_widen_where_nothing_is_computed_either():
+    @op(arithmetic=False)
+    def joined(xp, x, y):
+        return xp.concatenate([x, y])
+
+    joined.vjp("x")(lambda g, x_shape: g[: x_shape[0]])
+    joined.vjp("y")(lambda g, x_shape: g[x_shape[0] :])
+    single, whole, half = np.ones(2, np.float32), np.ones(1, np.int64), np.ones(2, np.float16)
+    assert joined(single, whole).dtype == np.float32 and joined(half, whole).dtype == np.float16

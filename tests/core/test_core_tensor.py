@@ -172,3 +172,8 @@ def test_moving_elsewhere(monkeypatch):
     assert not Tensor([1.0]).to("cuda").requires_grad
     with pytest.raises(RuntimeError, match="a computed tensor cannot change its device"):
         (leaf * 2.0).to("cuda")
+
+
+def test_rows_stand_below_each_other():
+    x = Tensor([[1.0, 2.5], [3.0, -4.0]])
+    assert repr(x) == "Tensor([[ 1. ,  2.5],\n        [ 3. , -4. ]])"

@@ -25,7 +25,7 @@ class Node:
     saved: tuple | None
     shape: tuple
     dtype: Any
-    rank: float
+    rank: int
     grad: Any  # unset on most nodes
     hooks: list  # unset on most nodes: see `HOOKED` of the walk
     where: str  # the user's "file:line", noted in debug mode only

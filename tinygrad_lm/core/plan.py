@@ -252,10 +252,10 @@ class Hidden(Bare):
 
 
 def hidden(node: Node, word: str, array: Any) -> Node:
-    """The node of an auxiliary result of the call `node`: just younger than that, so that a walk to what came later
-    (as in `jvp`) ends before it."""
+    """The node of an auxiliary result of the call `node`: as old, so that a walk to what came later (as in `jvp`) ends
+    before it."""
     made = Node(Hidden(node.op, word), (), (), array.shape, array.dtype)
-    made.rank = node.rank - 0.5
+    made.rank = node.rank
     return made
 
 

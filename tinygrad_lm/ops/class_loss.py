@@ -120,6 +120,7 @@ def cross_entropy_cases():
         case(N(3, 4), INDICES, U(4)),
         case(N(3, 4), U(3, 4)),
         case(N(2, 3), U(2, 3), U(3), label_smoothing=0.3),
+        case(N(2, 2, 3), U(2, 2, 3)),
         case(N(3), U(3), reduction="none"),
     ]
 
