@@ -52,6 +52,7 @@ REASONS = {
         ((), {"axis": 0}, "there is nothing to stack, give a list of at least one array"),
         (((2,), (3,)), {"axis": 0}, "shapes (2,) and (3,) do not stack: all must be equal"),
         (((2,), (2,)), {"axis": 2}, OUT_OF_BOUNDS.format(2, 2, TWO)),
+        (((2,),), {"axis": -3}, OUT_OF_BOUNDS.format(-3, 2, TWO)),
         (((2,), (2,)), {"axis": -2}, None),
         (((2,), (2,)), {"axis": 1}, None),
     ],
@@ -250,4 +251,4 @@ def test_the_largest_of_each_row():
 
 
 def test_the_cost_of_a_cubic_algorithm():
-    assert linalg.cubic(2)(np.ones((5, 3, 3)), 7, keyword=1) == 2 * 5 * 27
+    assert linalg.cubic(2)(np.ones((2, 5, 3, 3)), 7, keyword=1) == 2 * 10 * 27

@@ -342,3 +342,19 @@ def test_functions_of_matrices_are_in_their_own_room():
     assert linalg.__all__ == ["cholesky", "det", "eigh", "inv", "qr", "slogdet", "solve", "svd"]
     assert not any(hasattr(tg, name) for name in linalg.__all__)
     assert all(getattr(linalg, name).op.name == name for name in linalg.__all__)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "n"),
+    [((2, 2), (3,), 2), ((2, 2), (3, 2), 2), ((2, 2), (), 2), ((5, 3, 3), (5, 2, 3), 3), ((5, 3, 3), (4,), 3)],
+)
+def test_a_right_hand_side_that_does_not_fit_is_refused(a, b, n):
+    with pytest.raises(ValueError) as caught:
+        tg.linalg.solve(np.broadcast_to(np.eye(a[-1]), a), np.ones(b))
+    assert f"b must be a vector ({n},) or matrices (..., {n}, k), got {b}" in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [tg.linalg.qr, tg.linalg.svd])
+def test_a_vector_has_no_factors(function):
+    with pytest.raises(ValueError, match=r"expected a matrix or a batch of them \(..., m, n\), got \(3,\)"):
+        function(np.ones(3))

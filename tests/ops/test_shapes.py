@@ -438,3 +438,13 @@ def test_astype_is_a_function_of_arrays_too():
     x = np.array([1.5, -2.0])
     assert tg.astype(x, "int64").tolist() == [1, -2] and tg.astype(x, np.float32).dtype == np.float32
     assert isinstance(tg.astype(Tensor(x), bool), Tensor) and type(tg.astype(x, bool)) is np.ndarray
+
+
+def test_index_add_scales_what_it_adds():
+    x, source, at = np.zeros((3, 2)), np.arange(1.0, 5.0).reshape(2, 2), np.array([2, 0])
+    for alpha in (1, 2, -0.5):
+        expected = np.zeros((3, 2))
+        expected[at] = alpha * source
+        np.testing.assert_array_equal(tg.index_add(x, at, source, alpha=alpha), expected)
+    grads = tg.vjp(lambda x, s: tg.index_add(x, at, s, alpha=2.0), x, source)[1](np.ones((3, 2)))
+    np.testing.assert_array_equal(grads[1], np.full((2, 2), 2.0))
