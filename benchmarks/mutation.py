@@ -45,7 +45,7 @@ import pytest
 from rich.progress import track
 
 import tinygrad_lm
-from tinygrad_lm import OPS, bench
+from tinygrad_lm import OPS, Tensor, bench
 from tinygrad_lm.ops import methods
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -223,6 +223,14 @@ def living() -> dict[tuple, list[types.FunctionType]]:
     return found
 
 
+def attach_again() -> None:
+    """Take the operators and methods of ops/ from Tensor, and do again what importing did."""
+    for name, thing in list(vars(Tensor).items()):
+        if getattr(getattr(thing, "fget", thing), "__module__", "").startswith("tinygrad_lm.ops"):
+            delattr(Tensor, name)
+    methods.attach()
+
+
 def put_in_place(mutant: Mutant, alive: dict[tuple, list[types.FunctionType]]) -> bool:
     """Give the living functions their changed code; False if no living function has changed."""
     changed = False
@@ -231,7 +239,7 @@ def put_in_place(mutant: Mutant, alive: dict[tuple, list[types.FunctionType]]) -
             if function.__code__ != code:
                 function.__code__ = code
                 changed = True
-    methods.attach()  # what importing did with these functions, done again
+    attach_again()
     for op in OPS.values():
         op.resolved.clear()
         op.records.clear()

@@ -415,3 +415,17 @@ def test_heads_without_an_axis_are_shared_by_all():
     each = RNG.random((4, 3, 4)) < 0.7
     one = np.stack([tg.attention(q[i], k[i // 2], v[i // 2], each[i]) for i in range(4)])
     np.testing.assert_allclose(tg.attention(q, k, v, each), one, rtol=1e-12)
+
+
+def test_numpys_functions_of_a_tracked_tensor_say_what_they_cannot_do():
+    x = Tensor(X, requires_grad=True)
+    with pytest.raises(TypeError, match=r"^np.add with dtype, casting has no gradient here; use an operation"):
+        np.add(x, 1.0, dtype="float32", casting="same_kind")
+    with pytest.raises(TypeError, match=r"^np.spacing has no gradient here; use an operation"):
+        np.spacing(x)
+    with pytest.raises(TypeError, match=r"^np.add.reduce"):
+        np.add.reduce(x)
+
+
+def test_transposing_properties_explain_themselves():
+    assert "reverse order" in Tensor.T.__doc__ and "transposed" in Tensor.mT.__doc__
