@@ -233,7 +233,7 @@ ERRORS = {
     "matmul": (
         lambda: tg.matmul(X, X),
         ValueError,
-        "matmul(a: float64 (3, 4), b: float64 (3, 4)): the last axis of a is 4, but axis -2 of b is 3; b.T would fit",
+        "matmul(a: float64 (3, 4), b: float64 (3, 4)): the last axis of a is 4, but axis -2 of b is 3; b.mT would fit",
     ),
     "matmul of numbers": (lambda: leaf(2.0) @ X, ValueError, "needs at least one axis on both sides"),
     "matmul batches": (

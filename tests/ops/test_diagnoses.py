@@ -81,8 +81,9 @@ REASONS = {
         (((2,), ()), {}, "a product of matrices needs at least one axis on both sides; use * for numbers"),
         (((2, 3), (4,)), {}, "the last axis of a is 3, but axis 0 of b is 4"),
         (((3,), (4, 5)), {}, "the last axis of a is 3, but axis -2 of b is 4"),
-        (((2, 3), (4, 3)), {}, "the last axis of a is 3, but axis -2 of b is 4; b.T would fit"),
+        (((2, 3), (4, 3)), {}, "the last axis of a is 3, but axis -2 of b is 4; b.mT would fit"),
         (((5,), (4,)), {}, "the last axis of a is 5, but axis 0 of b is 4"),
+        (((2, 3), (5, 4, 3)), {}, "the last axis of a is 3, but axis -2 of b is 4; b.mT would fit"),
         (((2, 1, 3), (4, 3, 1)), {}, "the leading axes (2,) and (4,) do not broadcast"),
     ],
     products.why_not_linear: [
@@ -94,6 +95,7 @@ REASONS = {
     ],
     products.why_not_tensordot: [
         (((2, 3), (3,)), {"axes": 2}, "axes=2 asks for more axes than a (2, 3) and b (3,) have"),
+        (((2,), (3,)), {"axes": 0}, "the last 0 axes of a are (), the first 0 of b are ()"),
         (((2, 3), (3,)), {"axes": -1}, "axes=-1 asks for more axes than a (2, 3) and b (3,) have"),
         (((2, 3), (2, 3)), {"axes": 1}, "the last 1 axes of a are (3,), the first 1 of b are (2,)"),
         (((2, 3, 4), (3, 4)), {}, "the last 2 axes of a are (3, 4), the first 2 of b are (3, 4)"),

@@ -263,6 +263,9 @@ REFUSED = {
     "empty group": (lambda: tg.group_norm(X[..., :0]), "a group needs at least one value, got x (4, 6, 0)"),
     "no space": (lambda: tg.instance_norm(X[..., 0]), "instance_norm: x needs the axes (batch, channels, space, ...)"),
     "rms weight": (lambda: tg.rms_norm(X, np.ones(3)), "must have shape (2,), got (3,)"),
+    "one rms weight": (lambda: tg.rms_norm(X, np.ones(1)), "must have shape (2,), got (1,)"),
+    "one layer weight": (lambda: tg.layer_norm(X, np.ones(1)), "must have shape (2,), got (1,)"),
+    "one layer bias": (lambda: tg.layer_norm(X, np.ones(2), np.ones(1)), "must have shape (2,), got (2,) and (1,)"),
     "no width": (
         lambda: tg.layer_norm(np.ones((2, 0))),
         "x needs a last axis of at least one element, got shape (2, 0",

@@ -224,6 +224,8 @@ BAD = [
     (lambda: tg.interpolate(X, 3, mode="linear"), r"mode 'linear' needs 1 spatial axes after \(N, C\), got"),
     (lambda: tg.interpolate(X), "interpolate: give size or scale_factor, got size=None, scale_factor=None"),
     (lambda: tg.interpolate(X, 3, 2.0), "interpolate: give size or scale_factor, got size=3, scale_factor=2.0"),
+    (lambda: tg.adaptive_avg_pool2d(X[0, 0], 1), r"adaptive_avg_pool2d: x must have shape \(N, C, H, W\) or"),
+    (lambda: tg.adaptive_max_pool1d(X, 1), r"adaptive_max_pool1d: x must have shape \(N, C, L\) or \(C, L\)"),
     (lambda: tg.interpolate(X, scale_factor=0.0), "scale_factor must be a number above 0 or 2 of them, got 0.0"),
     (lambda: tg.interpolate(X, scale_factor=-1.0), "scale_factor must be a number above 0 or 2 of them, got -1.0"),
     (lambda: tg.interpolate(X, scale_factor=0.1), r"interpolate: size must be .* at least 1 .* got \(0, 0\)"),

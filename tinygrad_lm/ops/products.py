@@ -41,7 +41,7 @@ def why_not_matmul(a, b):
         return "a product of matrices needs at least one axis on both sides; use * for numbers"
     inner = b[-2] if len(b) > 1 else b[0]
     if a[-1] != inner:
-        hint = "; b.T would fit" if len(b) > 1 and a[-1] == b[-1] else ""
+        hint = "; b.mT would fit" if len(b) > 1 and a[-1] == b[-1] else ""
         return f"the last axis of a is {a[-1]}, but axis {-2 if len(b) > 1 else 0} of b is {inner}{hint}"
     return f"the leading axes {a[:-2]} and {b[:-2]} do not broadcast"
 
@@ -65,6 +65,7 @@ def product_flops(a, b, **_):
         case(N(2, 3, 4), N(4)),
         case(N(0, 4), N(4, 3)),
         case(N(2, 0), N(0, 3)),
+        case(N(2, 1, 0), N(0, 3)),
         case(N(3, 4), N(2, 4, 5)),
     ],
 )
@@ -77,7 +78,7 @@ def matmul(xp, a, b):
            [3.]])
     """
     if b.ndim == 2 < a.ndim:  # NumPy would run one small product for each leading index
-        return xp.matmul(a.reshape(-1, a.shape[-1]) if a.size else a, b).reshape(*a.shape[:-1], b.shape[1])
+        return xp.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     return xp.matmul(a, b)
 
 
@@ -308,7 +309,7 @@ def dot(xp, a, b):
     A number times an array is their product.  Leading axes do not broadcast, all pairs are made: a (..., K) and
     b (..., K, N) give a.shape[:-1] + b.shape[:-2] + (N,).
     """
-    return xp.dot(a, b) if xp.ndim(a) and xp.ndim(b) else xp.multiply(a, b)
+    return xp.dot(a, b)
 
 
 @dot.vjp("a")
@@ -354,7 +355,7 @@ def inner(xp, a, b):
 
     A number times an array is their product.  See `vecdot` for leading axes that broadcast.
     """
-    return xp.inner(a, b) if xp.ndim(a) and xp.ndim(b) else xp.multiply(a, b)
+    return xp.inner(a, b)
 
 
 @inner.vjp("a")

@@ -361,7 +361,7 @@ def median(xp, x, *, axis=None, keepdims=False):
     array(2.5)
     """
     top = xp.max(x, axis=axis, keepdims=True)  # refuses no elements, and is nan if one of them is
-    ordered = xp.sort(merged(x, axis), axis=-1)
+    ordered = xp.sort(merged(x, axis))
     n = ordered.shape[-1]
     low, high = [xp.where(top == top, ordered[..., k].reshape(top.shape), top) for k in ((n - 1) // 2, n // 2)]
     out = low * 1.0 if n % 2 else (low + high) / 2
