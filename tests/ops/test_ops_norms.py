@@ -271,6 +271,7 @@ REFUSED = {
         "x needs a last axis of at least one element, got shape (2, 0",
     ),
     "no axis": (lambda: tg.rms_norm(np.array(1.0)), "x needs a last axis of at least one element, got shape ()"),
+    "a number": (lambda: tg.rotary_embedding(np.array(1.0), np.array(0)), "in pairs and must be even, got x ()"),
     "odd": (lambda: tg.rotary_embedding(np.ones((2, 3))), "turned in pairs and must be even, got x (2, 3)"),
     "positions": (
         lambda: tg.rotary_embedding(np.ones((2, 4)), np.arange(3)),

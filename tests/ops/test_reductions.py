@@ -342,3 +342,9 @@ def test_logsumexp_far_out_in_both_modes():
     np.testing.assert_allclose(pushed, [2.0, 2 * weight + 4 * (1 - weight)])
     np.testing.assert_array_equal(tg.logsumexp(np.ones((0, 3)), axis=0, keepdims=True), np.full((1, 3), -np.inf))
     np.testing.assert_array_equal(tg.grad(lambda x: tg.exp(tg.logsumexp(x)))(np.full(2, -np.inf)), [0.0, 0.0])
+
+
+def test_a_norm_is_scaled_by_the_largest_of_its_own_elements():
+    x = np.array([[3e200, 4e200], [3e-200, 4e-200], [0.0, 0.0]])
+    np.testing.assert_allclose(tg.norm(x, axis=1), [5e200, 5e-200, 0.0])
+    np.testing.assert_allclose(tg.norm(x, axis=1, ord=3), [91 ** (1 / 3) * 1e200, 91 ** (1 / 3) * 1e-200, 0.0])

@@ -425,7 +425,7 @@ def _(t, x, *, axis, keepdims):
         case(D(2, 3), ord=2.5, keepdims=True),
         case(N(2, 3), ord=4),
         case(P(3, 2), ord=math.inf, axis=1),
-        case(P(3, 2), ord=-math.inf, axis=0, keepdims=True),
+        case(P(3, 2), ord=-math.inf, axis=1, keepdims=True),
         case(P(5), ord=-math.inf),
         case(D(2, 3), ord=0, axis=0),
     ],

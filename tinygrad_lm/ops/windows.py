@@ -111,7 +111,7 @@ def linear(size: int, out: int, ratio: float | None, align_corners: bool) -> Tap
         place = i * ((size - 1) / (out - 1) if out > 1 else 0.0)
     else:
         place = np.maximum((i + 0.5) * (size / out if ratio is None else ratio) - 0.5, 0)
-    left = np.minimum(np.floor(place).astype(int), size - 1)
+    left = np.floor(place).astype(int)
     share = place - left
     both = np.concatenate([left, np.minimum(left + 1, size - 1)])
     return Taps(size, out, np.tile(i, 2), both, np.concatenate([1 - share, share]), np.repeat([0, 1], out))
