@@ -58,6 +58,7 @@ SCORE = 0.95
 BUDGET = 20  # seconds of tests for one mutant; what was not noticed by then has survived
 HANGS = 30  # seconds for one test; past that the mutant hangs, and counts as noticed
 MEMORY = 4 << 30
+ALL = ("every test", 0)  # a line that all tests reach
 
 
 # ---------------------------------------------------------------------------------------------------- mutants
@@ -271,13 +272,13 @@ class Tool:
                 return True
             for key, tests in half.items():
                 reached.setdefault(key, []).extend(tests)
-        everything = sorted({test for tests in reached.values() for test in tests})
+        everything = sorted(reached.pop(ALL))  # for what runs when it is imported, or in a thread
         alive = living()
         jobs = []
         for m in self.mutants:
             own = f"tests/{m.file.parent.name}/"  # the tests of the same room first, quick ones before slow ones
-            known = reached.get((str(m.file), m.line), everything)  # what runs when it is imported may break any test
-            found = sorted(known, key=lambda t: (own not in items[t[1]].nodeid, t))
+            known = reached.get((str(m.file), m.line))
+            found = sorted(known, key=lambda t: (own not in items[t[1]].nodeid, t)) if known else everything
             tests = [items[i] for _, i in found]
             jobs.append(lambda m=m, tests=tests: noticed(m, tests, alive))
         for k, answer in in_parallel(jobs, self.jobs, "mutants"):
@@ -314,7 +315,7 @@ def learn(items: list[pytest.Item], which: range) -> dict | str:
         took[i] = time.perf_counter() - start
     cov.stop()
     data = cov.get_data()
-    reached: dict[tuple[str, int], list[tuple[float, int]]] = {}
+    reached = {ALL: [(seconds, i) for i, seconds in took.items()]}
     for file in data.measured_files():
         for line, contexts in data.contexts_by_lineno(file).items():
             reached[file, line] = [(took[int(c)], int(c)) for c in contexts if c]

@@ -142,3 +142,9 @@ def test_a_function_of_torch_is_told_where_to_go(mine, capsys):
 def test_the_guess_at_shapes_is_no_advice_where_none_were_guessed(mine, capsys):
     assert main(["check", "mine.py:test_broken"]) == 2
     assert "--shape" not in capsys.readouterr().err
+
+
+def test_what_could_not_be_seen_is_not_called_right(capsys):
+    assert main(["check", "tinygrad_lm.ops:sin", "--shape", "0,3"]) == 2
+    said = capsys.readouterr().err
+    assert "could not be checked: cannot tell, there is no entry to look at; try another --shape" in said

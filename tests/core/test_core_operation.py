@@ -545,3 +545,80 @@ def test_integers_do_not_widen_where_nothing_is_computed_either():
     joined.vjp("y")(lambda g, x_shape: g[x_shape[0] :])
     single, whole, half = np.ones(2, np.float32), np.ones(1, np.int64), np.ones(2, np.float16)
     assert joined(single, whole).dtype == np.float32 and joined(half, whole).dtype == np.float16
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+
+
+def test_a_tensor_is_no_setting():
+    """A gradient would be lost in silence."""
+
+    @op
+    def scaled(xp, x, *, by):
+        return x * by
+
+    scaled.vjp("x")(lambda g, by: g * by)
+    with pytest.raises(
+        TypeError, match=r"^scaled\(x: .*, by=float64 \(\)\): by is a setting and passes no gradient"
+    ) as e:
+        tg.grad(lambda x: scaled(x, by=x))(np.array(0.7))
+    assert "\n" not in str(e.value)
+    for call in (lambda t: tg.softplus(X, beta=t), lambda t: tg.layer_norm(leaf(X), eps=t)):
+        with pytest.raises(TypeError, match="is a setting and passes no gradient, but got a Tensor: give a number"):
+            call(Tensor(2.0))
+
+
+def test_a_forward_returns_what_it_declared():
+    @op(aux="s")
+    def forgetful(xp, x):
+        return xp.sin(x)
+
+    @op(aux="s")
+    def generous(xp, x):
+        return x, x, x
+
+    for x in (np.ones(1), np.ones(2), np.ones(3)):
+        with pytest.raises(TypeError, match="the forward must return its output, then s; it returned ndarray"):
+            forgetful(x)
+        with pytest.raises(TypeError, match="the forward must return its output, then s; it returned 3 results"):
+            generous(x)
+
+
+def test_what_is_no_operation_is_not_declared():
+    with pytest.raises(TypeError, match=r"an operation is written as a function \(xp, x, ...\), got <ufunc 'sin'>"):
+        op(np.sin)
+    with pytest.raises(TypeError, match="typo: no fact is called analitic; there are: analytic, arithmetic, cost"):
+
+        @op(analitic=True)
+        def typo(xp, x):
+            return x
+
+
+def test_auxiliary_results_that_are_no_arrays_are_constants_and_complex_ones_are_hidden():
+    @op(aux="s scale note")
+    def noted(xp, x):
+        return 2.0 * xp.sin(x), xp.sum(x), 2.0, {"any": "thing"}
+
+    noted.vjp("x")(lambda g, x, scale, note: g * tg.cos(x) * scale)
+    assert gradcheck(noted, X)
+
+    @op(aux="s")
+    def turned(xp, x):
+        return xp.sin(x), xp.exp(1j * x)
+
+    seen = []
+    turned.vjp("x")(lambda g, s: seen.append(isinstance(s, Tensor)) or g * tg.core.raw(s).real)
+    tg.hvp(lambda x: turned(x).sum(), X, Y)
+    assert seen == [True]  # what is made of it by operations has a history that ends in an error
+
+
+def test_a_gradient_of_the_wrong_shape_names_its_operation():
+    @op
+    def tilted(xp, x):
+        return x * 1.0
+
+    tilted.vjp("x")(lambda g: g.T)
+    with pytest.raises(
+        ValueError, match=r"derivative of <node of tilted.*> returned a gradient of shape \(3, 2\) for an"
+    ):
+        tg.grad(lambda x: tilted(x).sum())(X)

@@ -184,9 +184,9 @@ REASONS = {
         (
             ((2, 3),),
             {"shift": (1, 2), "axis": (0,)},
-            "shift (1, 2) and axis (0,) must be numbers, or tuples of one length",
+            "shift (1, 2) and axis (0,) must be whole numbers, or tuples of one length",
         ),
-        (((2, 3),), {"shift": 1.5}, "shift 1.5 and axis None must be numbers, or tuples of one length"),
+        (((2, 3),), {"shift": 1.5}, "shift 1.5 and axis None must be whole numbers, or tuples of one length"),
     ],
     fused.why_not_attention: [
         (((3,), (2, 3), (2, 3)), {}, "q, k and v need at least the axes (length, head size)"),

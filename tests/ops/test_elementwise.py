@@ -390,3 +390,21 @@ def test_bounds_that_bound_nothing_and_bounds_that_leave_one_value():
     np.testing.assert_array_equal(tg.hardtanh(x[:2], min=0.5, max=0.5), [0.5, 0.5])
     with pytest.raises(ValueError, match="min must not be above max, got min=0.5 and max=0.4"):
         tg.hardtanh(x, min=0.5, max=0.4)
+
+
+def test_gelu_of_the_largest_numbers():
+    for dtype, x in (("f4", 2e38), ("f8", 1e308)):
+        for approximate in ("none", "tanh"):
+            with np.errstate(over="ignore"):
+                both = tg.gelu(np.array([x, -x], dtype), approximate=approximate)
+            np.testing.assert_array_equal(both, np.array([x, 0.0], dtype))
+
+
+def test_numbers_where_arrays_are_needed_and_other_peoples_tensors():
+    with pytest.raises(TypeError, match=r"matmul\(a: float64 \(2,\), b: 2.0\): b must be an array, got a number"):
+        tg.matmul(np.ones(2), 2.0)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="expected arrays, Tensors or numbers, got torch.Tensor; wrap it"):
+        tg.sin(torch.ones(2))
+    with pytest.raises(ValueError, match="shift 1.5 and axis None must be whole numbers"):
+        tg.roll(np.arange(5), 1.5)

@@ -346,7 +346,7 @@ def test_functions_of_matrices_are_in_their_own_room():
 
 @pytest.mark.parametrize(
     ("a", "b", "n"),
-    [((2, 2), (3,), 2), ((2, 2), (3, 2), 2), ((2, 2), (), 2), ((5, 3, 3), (5, 2, 3), 3), ((5, 3, 3), (4,), 3)],
+    [((2, 2), (3,), 2), ((2, 2), (3, 2), 2), ((2, 2), (), 2), ((5, 3, 3), (5, 2, 3), 3), ((2, 5, 3, 3), (4,), 3)],
 )
 def test_a_right_hand_side_that_does_not_fit_is_refused(a, b, n):
     with pytest.raises(ValueError) as caught:

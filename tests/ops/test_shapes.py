@@ -363,7 +363,7 @@ BAD = [
     (lambda x: tg.split(x, 2, 1), ValueError, "does not cut axis 1 of size 3 into equal pieces"),
     (lambda x: tg.split(x, 0), ValueError, "sections=0 does not cut axis 0"),
     (lambda x: tg.split(x, [2, 1], 1), ValueError, "in rising order, got .2, 1."),
-    (lambda x: tg.roll(x, (1, 2, 3), (0, 1)), ValueError, "must be numbers, or tuples of one length"),
+    (lambda x: tg.roll(x, (1, 2, 3), (0, 1)), ValueError, "must be whole numbers, or tuples of one length"),
     (lambda x: x.reshape(4, 2), ValueError, "the 6 elements of shape .2, 3. do not fill shape .4, 2."),
     (lambda x: x.reshape(-1, -1), ValueError, "only one size may be -1"),
     (lambda x: tg.tile(x, 1.5), ValueError, "whole numbers"),
@@ -437,6 +437,8 @@ def test_what_pads_whole_numbers_is_a_whole_number():
 def test_astype_is_a_function_of_arrays_too():
     x = np.array([1.5, -2.0])
     assert tg.astype(x, "int64").tolist() == [1, -2] and tg.astype(x, np.float32).dtype == np.float32
+    with pytest.raises(TypeError, match="astype: expected an array or a Tensor, got list"):
+        tg.astype([1.0], "int64")
     assert isinstance(tg.astype(Tensor(x), bool), Tensor) and type(tg.astype(x, bool)) is np.ndarray
 
 

@@ -304,7 +304,7 @@ def test_where_results_are_not_finite():
 
 
 def test_directions_are_at_least_one():
-    with pytest.raises(ValueError, match="directions=0: expected at least 1"):
+    with pytest.raises(ValueError, match="directions=0: expected a whole number of at least 1"):
         gradcheck(tg.sin, X, exact=False, directions=0)
 
 
@@ -477,3 +477,99 @@ def test_a_view_and_its_base_among_what_a_rule_keeps():
     assert gradcheck(lambda x: tg.xlogy(x, tg.flip(x, axis=0)), x)
     assert gradcheck(lambda x: tg.xlogy(tg.flip(x, axis=0), x), x)
     x[0] = 1.0
+
+
+# ------------------------------------------------------------------------------------------------ large among small
+
+
+@pytest.mark.parametrize("fill", [1e6, -1e15, -1e30, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize("factor", [1.0, 1.01, -1.0, 2.0])
+def test_what_does_not_move_buys_no_slack(fill, factor):
+    """One masked score, however large: it says nothing about the slopes of the others."""
+    mask = np.zeros(X.shape, bool)
+    mask[0, 1] = True
+
+    def masked(x):
+        return np.where(mask, fill, np.sin(x))
+
+    def rule(g, x):
+        return factor * np.where(mask, 0.0, g * np.cos(x))
+
+    if factor == 1.0:
+        assert check_vjp(masked, rule, X).power == 1.0
+    else:
+        assert refused(check_vjp, masked, rule, X).index == (0, 0)
+
+
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e8, 1e12])
+@pytest.mark.parametrize("factor", [1.0, 1.01, -1.0])
+def test_a_large_input_buys_no_slack_for_a_small_one(large, factor):
+    x = np.array([1e-3, 2.0, large])
+
+    def rule(g, x):
+        return 2.0 * g * x * np.array([factor, 1.0, 1.0])
+
+    if factor == 1.0:
+        assert check_vjp(np.square, rule, x).power == 1.0
+    else:
+        assert refused(check_vjp, np.square, rule, x).index == (0,)
+    wrong = squared(lambda x: 2.0 * x * np.array([factor, 1.0, 1.0]))
+    if factor != 1.0:
+        assert refused(gradcheck, wrong, x, exact=True).index == (0,)
+
+
+def test_a_verdict_has_no_power_where_nothing_could_be_seen():
+    def shifted(x):
+        return np.sin(x) + 1e13
+
+    verdict = check_vjp(shifted, lambda g, x: g * np.cos(x), X)
+    assert verdict.power == 0.0 and "cannot tell, steps lose too many digits" in str(verdict)
+    far = 1e12 * np.random.default_rng(1).normal(size=5)
+    assert check_vjp(np.cos, lambda g, x: 0.0 * g, far).power == 0.0  # it oscillates within any step
+    assert check_vjp(lambda x: np.maximum(x, 0), lambda g, x: g * (x < 0), np.array([1e-30])).power == 0.0
+    verdict = check_vjp(np.sin, lambda g, x: g * np.sin(x), np.zeros((0, 3)))
+    assert verdict.power == 0.0 and "cannot tell, there is no entry to look at" in str(verdict)
+    assert gradcheck(tg.floor, np.array([0.3, 1.7])).power == 1.0  # flat, and seen to be
+
+
+def test_the_odd_one_out_in_the_eleventh_digit():
+    @tg.op(analytic=True)
+    def grown(xp, x):
+        return xp.exp(x)
+
+    grown.jvp("x")(lambda t, x: t * np.exp(x))
+    grown.vjp("x")(lambda g, x: g * tg.exp(x) * (1 + 1e-11))
+    found = 0
+    for seed in range(20):
+        try:
+            gradcheck(grown, np.array([0.3, -1.0, 2.0]), seed=seed)
+        except GradcheckError as error:
+            found += "the complex step and forward mode agree" in str(error)
+    assert found >= 15
+    grown.vjp("x")(lambda g, x: g * tg.exp(x))
+    assert all(gradcheck(grown, np.array([0.3, -1.0, 2.0]), seed=seed) for seed in range(20))
+
+
+def test_complex_results_are_refused():
+    with pytest.raises(TypeError, match="results must be real floating numbers to be checked, got complex128"):
+        check_vjp(np.fft.fft, lambda g, x: g, np.ones(3))
+    with pytest.raises(ValueError, match="directions=2.5: expected a whole number"):
+        gradcheck(tg.sin, X, directions=2.5)
+
+
+def test_a_torch_function_that_cannot_be_differentiated_twice():
+    torch = pytest.importorskip("torch")
+
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return torch.sin(x)
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, g):
+            return g * torch.cos(ctx.saved_tensors[0])
+
+    verdict = gradcheck(Once.apply, torch.ones(3, dtype=torch.float64))
+    assert verdict.oracles["second derivative"] == "there is none, which is said: torch marks it as once_differentiable"

@@ -125,6 +125,12 @@ def test_a_test_that_takes_the_operation_is_given_it():
     assert "exp/x/negated" in {m.name for m in score.killed} and "tanh/x/negated" in {m.name for m in score.killed}
 
 
+@pytest.mark.parametrize("wrong", [np.sin, tg.conv2d])
+def test_the_score_is_for_operations(wrong):
+    with pytest.raises(TypeError, match="mutation_score takes operations, functions declared with @tg.op; got <"):
+        mutation_score(lambda: None, [wrong])
+
+
 def test_a_test_that_fails_anyway_has_no_score():
     def broken():
         raise AssertionError

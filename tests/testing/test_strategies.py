@@ -183,3 +183,8 @@ def test_shapes_layouts_and_operations_that_do_not_exist():
     for ops, got in ((["exp", "argmax", "nonsense"], "argmax, nonsense"), ([], "none at all")):
         with pytest.raises(ValueError, match=f"operations that have samples, got {got}; see tg.OPS"):
             find(some.programs(ops=ops), lambda p: True)
+
+
+def test_a_condition_below_1_does_not_exist():
+    with pytest.raises(ValueError, match="condition must be at least 1, got -1"):
+        find(some.matrices((2, 2), condition=-1), lambda a: True)

@@ -114,3 +114,20 @@ def test_a_check_of_many_entries_finds_planted_errors_as_often_as_it_says():
             assert error.index == (i,)
             found += 1
     assert found / 60 == pytest.approx(verdict.power, abs=0.2)
+
+
+def test_an_infinite_entry_excuses_no_other():
+    with pytest.raises(GradcheckError, match=r"at index \(1,\): 1, expected 2"):
+        assert_grad_close(np.array([np.inf, 1.0]), np.array([np.inf, 2.0]))
+    assert_grad_close(np.array([np.inf, 1.0]), np.array([np.inf, 1.0]))
+
+
+def test_what_is_no_real_gradient_is_refused():
+    with pytest.raises(TypeError, match="compares real gradients, got complex ones"):
+        assert_grad_close(np.array([1 + 1j]), np.array([1 + 2j]))
+    with pytest.raises(GradcheckError, match=r"there is no gradient, expected one of shape \(2,\)"):
+        assert_grad_close(None, np.ones(2))
+    with pytest.raises(GradcheckError, match="there is a gradient, expected None"):
+        assert_grad_close(np.ones(2), None)
+    with pytest.raises(GradcheckError, match="computed for float64 and sums of 1"):
+        assert_grad_close(1.0, 2.0)

@@ -156,7 +156,9 @@ def backend_of(*arrays: Any) -> Backend:
         if backend is not None:
             found[backend.device] = backend
         elif isinstance(a, (list, tuple)) or not isinstance(a, (int, float, complex, type(None))):
-            raise TypeError(f"expected arrays, Tensors or numbers, got {type(a).__name__}; wrap it: Tensor(...)")
+            room = type(a).__module__.split(".")[0]
+            what = type(a).__name__ if room in ("builtins", "__main__") else f"{room}.{type(a).__name__}"
+            raise TypeError(f"expected arrays, Tensors or numbers, got {what}; wrap it: Tensor(...)")
     if len(found) > 1:
         raise TypeError(f"arrays on different devices: {' and '.join(found)}; move one of them: x.to('cpu')")
     return next(iter(found.values()), CPU)

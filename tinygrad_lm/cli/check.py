@@ -63,7 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
                 function()
                 said = f"{function.__name__}: no example that Hypothesis drew refutes it"
             else:
-                said = str(gradient_of(function, arguments))
+                verdict = gradient_of(function, arguments)
+                if not verdict.power:
+                    why_not = verdict.oracles["central differences"]
+                    raise UserError(
+                        f"{arguments.target} could not be checked: {why_not}; try another --shape or --seed"
+                    )
+                said = str(verdict)
     except (testing.GradcheckError, testing.Refuted) as error:
         return told(arguments, False, "\n".join([str(error), *reproducing(error)]))
     except (UserError, Unavailable, MemoryError, OSError):

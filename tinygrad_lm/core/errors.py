@@ -45,7 +45,7 @@ def describe(array: Any) -> str:
     """An argument in a few words: 'float32 (2, 3)' for an array, the value itself for a number."""
     if hasattr(array, "dtype"):
         return f"{array.dtype} {array.shape}"
-    return repr(array) if isinstance(array, (int, float, complex, type(None))) else type(array).__name__
+    return repr(array) if array is None or is_number(array) else type(array).__name__
 
 
 def ndim_of(function: str, x: Any) -> int:
@@ -55,6 +55,10 @@ def ndim_of(function: str, x: Any) -> int:
     except AttributeError:
         what = f"expected an array or a Tensor, got {type(x).__name__}; wrap it: Tensor(...)"
         raise KINDS[TypeError](f"{function}: {what} [{user_line()}]") from None
+
+
+def is_number(x: Any) -> bool:
+    return isinstance(x, (int, float, complex))
 
 
 def no_broadcast(shapes: Sequence[tuple]) -> str | None:
@@ -83,10 +87,16 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
         return error
     names = op.inputs if op.variadic is None else [f"{op.variadic}[{i}]" for i in range(len(arrays))]
     given = [f"{n}: {describe(a)}" for n, a in zip(names, arrays, strict=False) if a is not None]
-    given += [f"{k}={v!r}" for k, v in params.items() if op.params[k] is not v]
+    given += [
+        f"{k}={describe(v) if hasattr(v, 'dtype') else repr(v)}" for k, v in params.items() if op.params[k] is not v
+    ]
     call = f"{op.name}({', '.join(given)})"
     if lacking := [n for n, a in zip(names, arrays, strict=False) if a is None and n in op.required]:
         error = TypeError(f"{', '.join(lacking)} must be given, got None")
+    elif isinstance(error, AttributeError) and (
+        bare := [n for n, a in zip(names, arrays, strict=False) if is_number(a)]
+    ):
+        error = TypeError(f"{', '.join(bare)} must be an array, got a number: np.asarray(...)")
     if not isinstance(error, (ValueError, TypeError, IndexError)):
         error.add_note(f"in {call}, called at {user_line()}")
         return error

@@ -54,6 +54,7 @@ KEYWORD, POSITIONAL, VARIADIC = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.VAR_POSITIONAL,
 )
+FACTS = frozenset("name samples kinks cost analytic arithmetic diagnose promote ufunc".split())
 OPS: dict[str, Op] = {}  # every operation by name: tests, docs and counters are driven by it
 
 
@@ -61,8 +62,14 @@ class Op:
     """A forward, its rules, and facts about it.  `function` is what a user calls."""
 
     def __init__(self, forward: Callable, aux: str = "", **facts: Any):
+        if not isinstance(forward, types.FunctionType):
+            raise TypeError(f"an operation is written as a function (xp, x, ...), got {forward!r}")
+        if unknown := set(facts) - FACTS:
+            known = ", ".join(sorted(FACTS))
+            raise TypeError(f"{forward.__name__}: no fact is called {', '.join(sorted(unknown))}; there are: {known}")
         self.parameters = parameters_of(forward)[1:]  # without xp
-        self.forward, self.facts = forward, facts
+        self.facts = facts
+        self.forward: Callable = forward
         self.name: str = facts.pop("name", forward.__name__)
         self.inputs = [p.name for p in self.parameters if p.kind is not KEYWORD]
         self.required = [p.name for p in self.parameters if p.kind is not KEYWORD and p.default is not None]

@@ -29,7 +29,7 @@ OUT = "out"  # a link: this word is the node's own output
 RESERVED = frozenset(  # names that the texts below use, and so not those of an operation's inputs and keywords
     "Node Tensor any boxed compute error explain frozenset isinstance map missing mixed ndarray new next_rank "
     "node op params pattern plain plan record record_of recording records resolve resolved saved see seen "
-    "settled several shape_of tensor tuple type xp".split()
+    "misplaced settled several shape_of tensor tuple type with_aux xp".split()
 )
 
 
@@ -63,6 +63,20 @@ def boxed(out: Any) -> Any:
     return tuple([joined(o, None) for o in out]) if type(out) is tuple else joined(out, None)
 
 
+def with_aux(results: Any, op: Any) -> tuple:
+    """What a forward with auxiliary results returned, if it is as many."""
+    if type(results) is not tuple or len(results) != 1 + len(op.aux):
+        got = f"{len(results)} results" if type(results) is tuple else type(results).__name__
+        raise TypeError(f"the forward must return its output, then {', '.join(op.aux)}; it returned {got}")
+    return results
+
+
+def misplaced(params: dict[str, Any]) -> TypeError:
+    """For a Tensor given as a keyword, through which no gradient would flow."""
+    names = ", ".join([name for name, value in params.items() if isinstance(value, Tensor)])
+    return TypeError(f"{names} is a setting and passes no gradient, but got a Tensor: give a number, x.item()")
+
+
 # ------------------------------------------------------------------------------------------------ the public function
 
 
@@ -71,6 +85,7 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
     scope: dict[str, Any] = {
         "Tensor": Tensor, "recording": recording.get, "explain": explain, "boxed": boxed, "op": op,
         "resolved": op.resolved, "resolve": op.resolve, "records": op.records, "record_of": op.record_of,
+        "misplaced": misplaced, "with_aux": with_aux,
         **{f"{p}_default": v for p, v in op.params.items() if v is not EMPTY},
     }  # fmt: skip
     params = [p if v is EMPTY else f"{p}={p}_default" for p, v in op.params.items()]
@@ -102,11 +117,14 @@ def caller(op: Any) -> tuple[str, dict[str, Any]]:
         pattern = tuple_of(f"{n} is not None" for n in nodes)
     any_boxed = " or ".join(f"{n}_boxed" for n in op.inputs)
     words = ", ".join([results, *op.inputs, *nodes, *op.params])
+    call = f"compute(xp, {arrays}{', ' + given if given else ''})"
     body = [
         *unwrap,
         "try:",
+        *([f"    if {' or '.join(f'type({p}) is Tensor' for p in op.params)}:"] if op.params else []),
+        *([f"        raise misplaced({{{named}}})"] if op.params else []),
         f"    xp, compute = resolved.get({key}) or resolve({arrays})",
-        f"    {results} = compute(xp, {arrays}{', ' + given if given else ''})",
+        f"    {results} = {call}" if not op.aux else f"    {results} = with_aux({call}, op)",
         "except Exception as error:",
         f"    raise explain(error, op, {together}, {{{named}}}) from None",
         f"if not ({any_boxed}):",
@@ -228,9 +246,14 @@ class Plan:
             return joined(value, node)
         if word == self.op.variadic:
             return tuple([value[i] if p is None else joined(value[i], p) for i, p in enumerate(parents)])
-        if word in self.op.aux and word not in self.op.rules and is_float(value.dtype):
+        if word in self.op.aux and word not in self.op.rules and inexact(value):
             return joined(value, hidden(node, word, value))
         return joined(value, parents[self.wanted.index(word)]) if word in self.wanted else value
+
+
+def inexact(value: Any) -> bool:
+    """Whether it is an array of numbers that may depend on the inputs without steps: floating or complex ones."""
+    return hasattr(value, "dtype") and (is_float(value.dtype) or value.dtype.kind == "c")
 
 
 class Hidden(Bare):

@@ -21,13 +21,13 @@ from tinygrad_lm.core.node import Bundle, Node
 HOOKED: WeakSet[Node] = WeakSet()  # nodes with hooks; the hooks are theirs, and so die with them
 
 
-def unbroadcast(g: Any, shape: tuple) -> Any:
+def unbroadcast(g: Any, shape: tuple, made: Any = None) -> Any:
     """Sum `g` back to `shape`, which broadcasting grew; a shape that no broadcasting explains is a rule's mistake."""
     extra = len(g.shape) - len(shape)
     if extra >= 0 and all(m in (1, n) for n, m in zip(g.shape[extra:], shape, strict=True)):
         stretched = tuple(extra + i for i, m in enumerate(shape) if m == 1 != g.shape[extra + i])
         return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
-    raise ValueError(f"a rule returned a gradient of shape {g.shape} for an input of shape {shape}")
+    raise ValueError(f"the derivative of {made!r} returned a gradient of shape {g.shape} for an input of shape {shape}")
 
 
 def walk(
@@ -71,7 +71,7 @@ def walk(
             except AttributeError:
                 raise TypeError(f"the derivative of {made!r} returned {g!r} for an input, expected an array") from None
             if not alike:
-                g = unbroadcast(g, node.shape)
+                g = unbroadcast(g, node.shape, made)
             if g.dtype is not node.dtype and g.dtype != node.dtype:
                 g = g.astype(node.dtype)
             if alone:

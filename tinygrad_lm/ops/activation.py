@@ -332,8 +332,8 @@ def gelu(xp, x, *, approximate="none"):
         t *= x
         t = xp.tanh(t)
     t += 1
+    t *= 0.5  # before x, which may be large
     t *= x
-    t *= 0.5
     return t
 
 

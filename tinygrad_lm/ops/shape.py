@@ -213,7 +213,7 @@ def _(t, *, axis):
 def why_not_rolled(x, shift, axis=None):
     if reason := why_no_axis(len(x), axis):
         return reason
-    return f"shift {shift} and axis {axis} must be numbers, or tuples of one length"
+    return f"shift {shift} and axis {axis} must be whole numbers, or tuples of one length"
 
 
 @op(
@@ -238,6 +238,8 @@ def roll(xp, x, *, shift, axis=None):
     >>> tg.roll(np.arange(5.0), 2)
     array([3., 4., 0., 1., 2.])
     """
+    if not all(isinstance(s, int | np.integer) for s in (shift if isinstance(shift, Iterable) else (shift,))):
+        raise ValueError("whole numbers")
     return xp.roll(x, shift, axis)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lm.backend import backend_of
-from tinygrad_lm.core import Tensor, flatten, raw, vjp
+from tinygrad_lm.core import NotDifferentiable, Tensor, flatten, raw, vjp
 
 # The distance from 1 to the next number, per floating dtype that can be checked.
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -107,11 +107,27 @@ def of_torch(torch: Any) -> Library:
             ys, us = zip(*live, strict=True)
             graph = nested or any(u.requires_grad for u in us)
             grads = torch.autograd.grad(ys, leaves, us, retain_graph=True, create_graph=graph, allow_unused=True)
+            if any(g is None for g in grads) and forbids(ys):
+                raise NotDifferentiable("torch marks it as once_differentiable")
             return [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, grads, strict=True)]
 
         return outs, pull
 
     return Library("torch", wrap, to_float64, vjp_of_list)
+
+
+def forbids(outs: Sequence) -> bool:
+    """Whether torch put a node there that refuses to be differentiated: it is connected with nothing, so that asking
+    for a gradient answers None instead of raising."""
+    waiting, seen = [y.grad_fn for y in outs], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            if node.name() == "torch::autograd::Error":
+                return True
+            waiting += [after for after, _ in node.next_functions]
+    return False
 
 
 def of_jax(jax: Any) -> Library:

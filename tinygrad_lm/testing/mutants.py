@@ -527,6 +527,9 @@ def mutation_score(test: Callable, ops: Any = None) -> Score:
     (['one entry dropped', 'negated', 'zero', 'sine again'], True)
     """
     several = [ops] if isinstance(ops, str) or not isinstance(ops, Iterable | None) else ops
+    for op in several or ():
+        if not isinstance(getattr(op, "op", OPS.get(op, op) if isinstance(op, str) else op), Op):
+            raise TypeError(f"mutation_score takes operations, functions declared with @tg.op; got {op!r}")
     chosen = registry() if several is None else [m for op in several for m in registry(op)]
     if not chosen:
         raise ValueError("no mutant: these operations have no derivative to be wrong about")

@@ -192,8 +192,10 @@ def matrices(
     rows, columns = one(draw, st.integers(1, 4).map(lambda n: (n, n)) if shape is None else shape)
     if kind != "general" and rows != columns:
         raise ValueError(f"a {kind} matrix is square, got shape {(rows, columns)}")
-    k = min(rows, columns)
-    s = np.geomspace(1, 1 / one(draw, condition), k) if k > 1 else np.ones(k)
+    k, ratio = min(rows, columns), one(draw, condition)
+    if not ratio >= 1:
+        raise ValueError(f"condition must be at least 1, got {ratio}")
+    s = np.geomspace(1, 1 / ratio, k) if k > 1 else np.ones(k)
     u = draw(orthogonal(rows))
     if kind == "general":
         a = u[:, :k] * s @ draw(orthogonal(columns))[:k]

@@ -62,12 +62,21 @@ def assert_grad_close(actual: Any, desired: Any, *, length: int = 1, condition: 
         for a, d in zip(actual, desired, strict=True):
             assert_grad_close(a, d, length=length, condition=condition)
         return
+    if actual is None or desired is None:
+        which = "there is no gradient" if actual is None else "there is a gradient"
+        expected = "None" if desired is None else f"one of shape {np.shape(to_float64(desired))}"
+        raise GradcheckError(f"{which}, expected {expected}", cause="None")
+    for value in (actual, desired):
+        if "complex" in dtype_of(value) or isinstance(value, complex):
+            raise TypeError("assert_grad_close compares real gradients, got complex ones: compare .real and .imag")
     eps, a, d = EPS.get(dtype_of(actual), EPS["float64"]), to_float64(actual), to_float64(desired)
     if a.shape != d.shape:
         raise GradcheckError(f"a gradient of shape {a.shape}, expected {d.shape}", cause="shape")
-    size = np.abs(d) if np.ndim(condition) else np.full(d.shape, np.abs(d).max(initial=0.0))
+    size = np.abs(d) if np.ndim(condition) else np.full(d.shape, np.abs(d[np.isfinite(d)]).max(initial=0.0))
     allowed = rounding(length, eps) * np.asarray(condition) * size
-    refuse_beyond("assert_grad_close", a, d, allowed, f"computed for {dtype_of(actual)} and sums of {length}")
+    refuse_beyond(
+        "assert_grad_close", a, d, allowed, f"computed for {dtype_of(actual) or 'float64'} and sums of {length}"
+    )
 
 
 def refuse_beyond(title: str, a: np.ndarray, d: np.ndarray, allowed: np.ndarray, why: str, **fields: Any) -> None:
