@@ -429,3 +429,18 @@ def test_numpys_functions_of_a_tracked_tensor_say_what_they_cannot_do():
 
 def test_transposing_properties_explain_themselves():
     assert "reverse order" in Tensor.T.__doc__ and "transposed" in Tensor.mT.__doc__
+
+
+def test_methods_that_have_no_function_of_their_name():
+    x = Tensor(X, requires_grad=True)
+    np.testing.assert_array_equal(x.mT.data, np.swapaxes(X, -1, -2))
+    np.testing.assert_array_equal(x.flatten().data, X.reshape(-1))
+    u = RNG.normal(size=(2, 4, 3))
+    (x.mT * u).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.swapaxes(u, -1, -2))
+    mask = Tensor(X > 0)
+    for ours, theirs in ((True & mask, X > 0), (True ^ mask, X <= 0), (False | mask, X > 0)):
+        assert isinstance(ours, Tensor)
+        np.testing.assert_array_equal(ours.data, theirs)
+    whole = Tensor(np.array([6, 3]))
+    assert (5 & whole).tolist() == [4, 1] and (1 | whole).tolist() == [7, 3] and (5 ^ whole).tolist() == [3, 6]
