@@ -37,7 +37,7 @@ $(VENV)/test: $(VENV)/bin/python $(SOURCES)
 # something was not installed fails.
 TEST = env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(if $(TORCH),$(if $(JAX),$(if $(CUDA),TINYGRAD_LM_STRICT=1))) $(BIN)/python -m pytest -q
 
-test: $(VENV)/test lint tiny units examples lines
+test: $(VENV)/test lint tiny units mutation examples lines
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- figures: python benchmarks/readme_table.py -->", "<!-- end of figures -->"
-RESULTS = ("learning", "train_step", "tape", "gradcheck", "memory", "import_time", "kill_resume")
+RESULTS = ("learning", "train_step", "tape", "gradcheck", "memory", "import_time", "kill_resume", "mutation")
 
 
 def table() -> str:

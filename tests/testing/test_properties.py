@@ -69,7 +69,6 @@ BROKEN = {
     "no rule": (
         lambda: twice(rule=None), {"declared", "same_bits", "layouts", "float32", "float16", "bfloat16"}
     ),
-    "a tolerance of its own": (lambda: twice(rtol=0.1), {"declared"}),
     "a wrong tangent": (lambda: pushed(twice(), lambda t: t * 2.02), {"forward_mode"}),
     "a tangent that is too short": (lambda: pushed(twice(), lambda t: t.reshape(-1)[:1] * 2), {"forward_mode"}),
     "not analytic": (
@@ -204,3 +203,8 @@ def test_a_tie_may_be_shared_in_any_way_but_must_be_shared(grads, fine):
     op.vjp("b")(lambda g, a, b: g * (tg.greater(b, a) + grads[1] * tg.equal(a, b)))
     found = refutations(op, ["kinks"])
     assert not found if fine else "the slopes on both sides are 1 and 1" in str(found["kinks"])
+
+
+def test_an_operation_has_no_tolerance_of_its_own():
+    with pytest.raises(TypeError, match="no fact is called rtol; there are: analytic, arithmetic"):
+        twice(rtol=0.1)
