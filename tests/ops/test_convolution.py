@@ -259,3 +259,10 @@ def test_the_pieces_of_an_output(samples, rows, width, shapes):
     for n, r in pieces:
         seen[n, r] += 1
     assert (seen == 1).all()
+
+
+def test_an_error_shows_what_is_not_as_usual():
+    with pytest.raises(ValueError, match=r"^conv\(x: .*, weight: .*, geometry=\(\)\): a weight"):
+        tg.conv2d(X, W[:, :3])
+    with pytest.raises(ValueError, match=r"geometry=\(stride=\(1, 2\), groups=2\)\): a weight"):
+        tg.conv2d(X, W, stride=(1, 2), groups=2)

@@ -57,6 +57,13 @@ def ndim_of(function: str, x: Any) -> int:
         raise KINDS[TypeError](f"{function}: {what} [{user_line()}]") from None
 
 
+def setting(value: Any) -> str:
+    """The value of a keyword in a few words."""
+    if hasattr(value, "dtype"):
+        return describe(value)
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 def is_number(x: Any) -> bool:
     return isinstance(x, (int, float, complex))
 
@@ -87,9 +94,7 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
         return error
     names = op.inputs if op.variadic is None else [f"{op.variadic}[{i}]" for i in range(len(arrays))]
     given = [f"{n}: {describe(a)}" for n, a in zip(names, arrays, strict=False) if a is not None]
-    given += [
-        f"{k}={describe(v) if hasattr(v, 'dtype') else repr(v)}" for k, v in params.items() if op.params[k] is not v
-    ]
+    given += [f"{k}={setting(v)}" for k, v in params.items() if op.params[k] is not v]
     call = f"{op.name}({', '.join(given)})"
     if lacking := [n for n, a in zip(names, arrays, strict=False) if a is None and n in op.required]:
         error = TypeError(f"{', '.join(lacking)} must be given, got None")

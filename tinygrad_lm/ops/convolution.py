@@ -45,6 +45,12 @@ class Geometry:
     dilation: tuple[int, ...]
     groups: int = 1
 
+    def __str__(self) -> str:
+        """What is not as usual."""
+        usual = Geometry((1,) * len(self.stride), ((0, 0),) * len(self.stride), (1,) * len(self.stride))
+        mine = {name: value for name, value in vars(self).items() if value != getattr(usual, name)}
+        return f"({', '.join([f'{name}={value}' for name, value in mine.items()])})"
+
     def out(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
         """How many places the kernel takes along each axis; ValueError if it takes none."""
         places = []

@@ -6,6 +6,7 @@ from typing import Any
 from tinygrad_lm.testing import mutants
 from tinygrad_lm.testing.check import Verdict
 from tinygrad_lm.testing.conventions import Convention, conventions
+from tinygrad_lm.testing.gate import Refused, verify
 from tinygrad_lm.testing.gradcheck import check_jvp, check_vjp, gradcheck, gradgradcheck
 from tinygrad_lm.testing.layouts import LAYOUTS
 from tinygrad_lm.testing.mutants import Mutant, Score, mutation_score
@@ -19,6 +20,7 @@ __all__ = [
     "Convention",
     "GradcheckError",
     "Mutant",
+    "Refused",
     "Refuted",
     "Score",
     "Trial",
@@ -34,6 +36,7 @@ __all__ = [
     "prove",
     "refutations",
     "trials",
+    "verify",
 ]
 
 

@@ -19,6 +19,7 @@ from tinygrad_lm.core import NotDifferentiable, Tensor, flatten, raw, vjp
 
 # The distance from 1 to the next number, per floating dtype that can be checked.
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+SMALLEST = {"float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133, "float64": 0.0}  # above zero
 
 Vjp = Callable[[Callable[..., list], Sequence], tuple[list, Callable[[list], list]]]
 

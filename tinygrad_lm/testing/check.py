@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_lm import config
 from tinygrad_lm.core import NotDifferentiable, Op, raw
-from tinygrad_lm.testing.adapters import EPS, OfFloats, Subject, dtype_of
+from tinygrad_lm.testing.adapters import EPS, SMALLEST, OfFloats, Subject, dtype_of
 from tinygrad_lm.testing.causes import likely_cause
 from tinygrad_lm.testing.guards import ReadOnly, grown
 from tinygrad_lm.testing.kinks import Behaviour, Kink
@@ -21,7 +21,6 @@ from tinygrad_lm.testing.tolerance import GradcheckError, conditioned, detection
 AFFORDABLE = 1024  # entries that are checked one by one if nothing else is said
 STEPS = 2.0**-17, 2.0**-15  # of the unit of an entry: rounding is about 1e-11, truncation f''' 1e-11, and 16 times that
 ALTOGETHER = 16  # groups of equal entries that get a direction of their own
-SMALLEST = {"float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133, "float64": 0.0}  # above zero
 
 
 @dataclass
