@@ -3,6 +3,19 @@
 from tinygrad_lm.bench.figures import Figure, report, require
 from tinygrad_lm.bench.machine import environment
 from tinygrad_lm.bench.paired import Comparison, Verdict, compare, seconds
+from tinygrad_lm.bench.timing import Timing, do_bench
 from tinygrad_lm.bench.workers import Worker
 
-__all__ = ["Comparison", "Figure", "Verdict", "Worker", "compare", "environment", "report", "require", "seconds"]
+__all__ = [
+    "Comparison",
+    "Figure",
+    "Timing",
+    "Verdict",
+    "Worker",
+    "compare",
+    "do_bench",
+    "environment",
+    "report",
+    "require",
+    "seconds",
+]
