@@ -54,7 +54,7 @@ class Roofline:
 
     >>> quiet = Roofline(best=lambda function: 1e-3)
     >>> print(quiet.place(2e-3, flops=2e9, bytes=4e6))
-    1 TFLOP/s, 2 GB/s, 47% of the roofline (compute-bound: 500 FLOP per byte, the ridge is at 262)
+    1 TFLOP/s, 2 GB/s, 95% of the roofline (memory-bound: 500 FLOP per byte, the ridge is at 1.02e+03)
     """
 
     def __init__(self, best: Callable[[Callable[[], Any]], float] | None = None):
