@@ -28,6 +28,9 @@ def stages(data: Path) -> dict[str, list[str]]:
             *("tests/core", "tests/ops", "tests/testing"),
         ],
         "mutants of the source": ["benchmarks/mutation.py", "--json", "benchmarks/results/mutation.json"],
+        "verdicts by a made-up clock": [
+            *("benchmarks/verdicts.py", "--cases", "10000", "--json", "benchmarks/results/verdicts.json"),
+        ],
         "200 kills": ["benchmarks/kill_resume.py", "--json", "benchmarks/results/kill_resume.json"],
         "learning": ["benchmarks/learning.py", str(data), "--json", "benchmarks/results/learning.json"],
     }

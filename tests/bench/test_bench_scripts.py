@@ -26,7 +26,7 @@ def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py"])
+@pytest.mark.parametrize("script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py", "verdicts.py"])
 def test_help(script: str) -> None:
     done = run(script, "--help")
     assert done.returncode == 0 and "--json" in done.stdout and f"python benchmarks/{script}" in done.stdout
@@ -38,6 +38,7 @@ def test_help(script: str) -> None:
         ("train_step.py", "--kernels", "imaginary"),
         ("memory.py", "--steps", "0"),
         ("import_time.py", "--pairs", "0"),
+        ("verdicts.py", "--cases", "1"),
     ],
 )
 def test_wrong_use_is_code_2_without_a_traceback(words: tuple[str, ...]) -> None:
@@ -65,8 +66,9 @@ def test_without_the_package_one_line_and_code_2(tmp_path: Path) -> None:
             True,
         ),
         (("memory.py", "--processes", "1", "--steps", "1", "--threads", "1"), "training memory: reference", True),
+        (("verdicts.py", "--cases", "12"), "equal functions called FASTER or SLOWER", False),
     ],
-    ids=["import_time", "profile", "tape", "train_step", "memory"],
+    ids=["import_time", "profile", "tape", "train_step", "memory", "verdicts"],
 )
 def test_it_runs(words: tuple[str, ...], figure: str, needs_torch: bool, tmp_path: Path) -> None:
     if needs_torch:
@@ -79,4 +81,4 @@ def test_it_runs(words: tuple[str, ...], figure: str, needs_torch: bool, tmp_pat
     assert all(f["value"] is not None for f in written["figures"])
     assert all(name in done.stdout for name in names) and written["environment"]["command"].startswith(words[0])
     # What does not depend on the machine's mood must hold.
-    assert all(f["passed"] for f in written["figures"] if "losses" in f["name"] or "kept" in f["name"])
+    assert all(f["passed"] for f in written["figures"] if any(w in f["name"] for w in ("losses", "kept", "called")))
