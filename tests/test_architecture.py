@@ -20,7 +20,8 @@ LAYERS = [
     {"optim"},
     {"models", "data"},
     {"train"},
-    {"testing", "study", "bench"},
+    {"testing", "study"},
+    {"bench"},
     {"cli"},
     {"__main__"},
 ]

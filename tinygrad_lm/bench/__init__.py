@@ -4,21 +4,26 @@ from tinygrad_lm.bench.figures import Figure, report, require
 from tinygrad_lm.bench.machine import environment
 from tinygrad_lm.bench.paired import Comparison, Verdict, compare, seconds
 from tinygrad_lm.bench.roofline import Placed, Roofline
+from tinygrad_lm.bench.rows import Case, Row, measure, sweep
 from tinygrad_lm.bench.timing import Timing, do_bench
 from tinygrad_lm.bench.workers import Worker
 
 __all__ = [
+    "Case",
     "Comparison",
     "Figure",
     "Placed",
     "Roofline",
+    "Row",
     "Timing",
     "Verdict",
     "Worker",
     "compare",
     "do_bench",
     "environment",
+    "measure",
     "report",
     "require",
     "seconds",
+    "sweep",
 ]
