@@ -7,6 +7,7 @@ from tinygrad_lm.bench.roofline import Placed, Roofline
 from tinygrad_lm.bench.rows import Case, Row, measure, sweep
 from tinygrad_lm.bench.timing import Timing, do_bench
 from tinygrad_lm.bench.workers import Worker
+from tinygrad_lm.bench.workloads import function_of, workload
 
 __all__ = [
     "Case",
@@ -21,9 +22,11 @@ __all__ = [
     "compare",
     "do_bench",
     "environment",
+    "function_of",
     "measure",
     "report",
     "require",
     "seconds",
     "sweep",
+    "workload",
 ]

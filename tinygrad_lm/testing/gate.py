@@ -45,8 +45,9 @@ def verify(
 
     It is called three times: with fresh inputs; with other numbers in the same arrays; and with fresh arrays again.
     A few entries of every floating input are made `outliers` times as large (1 leaves them).  What it may be off by is
-    computed, entry by entry: 16 times what rounding the inputs does to the reference, and 8 roundings of the result.
-    It must not change its other inputs, nor return less precision than it was given.  seed: None draws anew each time.
+    computed, entry by entry: 16 times what rounding the inputs does to the reference, 8 roundings of the result, and
+    one of the largest result.  It must not change its other inputs, nor return less precision than it was given.
+    seed: None draws anew each time.
 
     >>> import numpy as np, tinygrad_lm as tg
     >>> verify(tg.tanh, np.tanh, lambda rng: [rng.normal(size=(3, 4)).astype("f4")])
@@ -121,7 +122,10 @@ class Gate:
             with np.errstate(invalid="ignore"):
                 off = [np.abs(y - e) for y, e in zip(listed(self.reference(*near)), exact, strict=True)]
             moved = [np.fmax(m, np.where(np.isfinite(o), o, 0.0)) for m, o in zip(moved, off, strict=True)]
-        return exact, [ROUNDINGS * m + 8 * eps * np.abs(e) for m, e in zip(moved, exact, strict=True)]
+        sizes = [np.abs(e) for e in exact]
+        largest = [s[np.isfinite(s)].max(initial=0.0) for s in sizes]  # terms of that size may have cancelled
+        each = zip(moved, sizes, largest, strict=True)
+        return exact, [ROUNDINGS * m + eps * (8 * size + top) for m, size, top in each]
 
     def compare(
         self, got: np.ndarray, wanted: np.ndarray, allowed: np.ndarray, which: str, read: list, k: int, call: str
