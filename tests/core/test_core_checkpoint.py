@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_lm as tg
-from tinygrad_lm import Generator, Tensor, checkpoint
+from tinygrad_lm import Generator, Tensor, checkpoint, config
 
 RNG = np.random.default_rng(3)
 X, W = RNG.normal(size=(4, 6)), RNG.normal(size=(6, 6))
@@ -247,3 +247,17 @@ def test_a_region_is_let_go_as_it_passes():
     loss.backward()
     del x
     assert held() is None and loss.item() == (X * X).sum()
+
+
+def test_a_function_can_know_that_it_is_run_again():
+    seen = []
+
+    def noted(x):
+        seen.append(config.recomputing.get())
+        return x * x
+
+    x = Tensor(X, requires_grad=True)
+    y = tg.checkpoint(noted, x)
+    assert seen == [False]
+    y.sum().backward()
+    assert seen == [False, True] and not config.recomputing.get()

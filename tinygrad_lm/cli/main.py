@@ -14,12 +14,20 @@ from typing import Any, NoReturn
 
 from tinygrad_lm import __version__
 from tinygrad_lm.backend import Unavailable
-from tinygrad_lm.cli import check, doctor, evaluate, info, sample, train
+from tinygrad_lm.cli import bench, check, doctor, evaluate, info, sample, train
 from tinygrad_lm.data.errors import UserError, nearest
 
 __all__ = ["main"]
 
-VERBS = {"train": train, "sample": sample, "eval": evaluate, "info": info, "check": check, "doctor": doctor}
+VERBS = {
+    "train": train,
+    "sample": sample,
+    "eval": evaluate,
+    "info": info,
+    "check": check,
+    "bench": bench,
+    "doctor": doctor,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> tuple[Parser, dict[str, Parser]]:
     top = Parser(
         prog="tinygrad-lm",
-        description="Train small language models and use them; check derivatives.",
+        description="Train small language models and use them; check derivatives; time operations.",
         epilog="example: tinygrad-lm train --data book.txt",
         allow_abbrev=False,
     )
