@@ -28,7 +28,7 @@ def product(M=16, K=24, N=8, dtype="float32"):
 
 def pretended(peak=1e12, bandwidth=1e11):
     roofline = Roofline(best=lambda function: 2 * SIDE**3 / peak)
-    roofline.bandwidths = dict.fromkeys(range(12, 50), bandwidth)
+    roofline.bandwidths = dict.fromkeys(range(12, 30), bandwidth)
     return roofline
 
 
