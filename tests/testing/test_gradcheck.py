@@ -518,6 +518,14 @@ def test_a_large_input_buys_no_slack_for_a_small_one(large, factor):
         assert refused(gradcheck, wrong, x, exact=True).index == (0,)
 
 
+def test_a_second_derivative_may_round_where_the_first_is_0():
+    mask = np.array([True, True])
+    for seed in range(60):
+        assert gradcheck(
+            lambda x, v: tg.setitem(x, v, index=mask) ** 2, (np.array([0.0, 1.0]), np.array(0.0)), seed=seed
+        )
+
+
 def test_a_verdict_has_no_power_where_nothing_could_be_seen():
     def shifted(x):
         return np.sin(x) + 1e13
