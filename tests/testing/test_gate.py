@@ -167,6 +167,7 @@ def test_what_else_is_refused():
         (lambda a, b: (a @ b).T, r"the shape is \(23, 17\), expected \(17, 23\): wrong shape"),
         (lambda a, b: (a @ b, a @ b), "it returned 2 arrays, expected 1: number of results"),
         (lambda a, b: (a @ b) * np.nan, "it returns nan"),
+        (lambda a, b: np.zeros((M, N), "f2"), "it returned float16: fewer bits than its inputs have"),
     ):
         with pytest.raises(Refused, match=says):
             verify(wrong, np.matmul, matrices, seed=0)

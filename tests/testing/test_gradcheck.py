@@ -518,6 +518,12 @@ def test_a_large_input_buys_no_slack_for_a_small_one(large, factor):
         assert refused(gradcheck, wrong, x, exact=True).index == (0,)
 
 
+def test_a_saturated_softmax_may_round_to_zero():
+    """1 - 1 instead of 1e-27: the largest result does not move nearby, and still is a part of every slope."""
+    for seed in range(20):
+        assert gradcheck(tg.softmax, 10.0 ** (seed % 4) * np.random.default_rng(seed).normal(size=(3, 4)), seed=seed)
+
+
 def test_a_second_derivative_may_round_where_the_first_is_0():
     mask = np.array([True, True])
     for seed in range(60):

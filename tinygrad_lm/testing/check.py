@@ -377,7 +377,7 @@ class Check:
     def slack(self, found: Behaviour, line: Any) -> float:
         """What the derivative under test may lose along a line, also where terms as large as the values cancel."""
         d = np.abs(line) if isinstance(line, np.ndarray) else np.eye(1, self.g.size, line)[0]
-        terms = 64 * EPS["float64"] * found.terms * float((d / self.unit).sum())
+        terms = 64 * EPS["float64"] * self.differences.terms(line) * float((d / self.unit).sum())
         return float(d @ self.lost()) + terms + self.cancelled(found, self.u, d)
 
     @staticmethod
@@ -615,7 +615,7 @@ class Check:
         differences = Differences(further, w, self.g, np.full(w.shape, EPS["float64"]))
         if self.compared(differences, [direction], np.array([slope]), abs(slope))[2][0]:
             return "agrees along a random direction"
-        terms = 64 * EPS["float64"] * self.differences.behaviour(d).terms / self.unit
+        terms = 64 * EPS["float64"] * self.differences.terms(d) / self.unit
         differences.eps = np.maximum(differences.eps, np.nan_to_num((self.lost() + terms) / np.abs(self.g)))
         found = differences.behaviour(direction)
         if found.kind != "smooth":

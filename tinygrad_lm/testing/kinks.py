@@ -43,8 +43,7 @@ class Kink:
 class Behaviour:
     """What every slope along the line lies between, the slopes to both sides, and what kind of point this is.
 
-    weight: the cotangent of the one result that moves; 1 if several do.  terms: the sizes of the results that move,
-    times their cotangents, added up.
+    weight: the cotangent of the one result that moves; 1 if several do.
     """
 
     kind: str
@@ -53,7 +52,6 @@ class Behaviour:
     left: float
     right: float
     weight: float = 1.0
-    terms: float = 0.0
 
     def allows(self, slope: float, pad: float = 0.0) -> bool:
         """Whether the line does not refute `slope`, which may be off by `pad` itself.
@@ -95,7 +93,6 @@ def behaviour(
     if len(up) < 4 or not touched.any():
         return Behaviour("smooth", 0.0, 0.0, 0.0, 0.0)
     up, down, y0, u, eps = up[:, touched], down[:, touched], y0[touched], u[touched], eps[touched]
-    terms = float(np.abs(u * y0).sum())
     noise = 4 * eps * np.fmax(np.fmax(np.abs(up), np.abs(down)), np.abs(y0))
     if y0.size > MANY:
         noise, up, down = [(a @ w)[:, None] for a, w in ((noise, np.abs(u)), (up, u), (down, u))]
@@ -114,7 +111,7 @@ def behaviour(
     weighted = u * np.nan_to_num(low, nan=-np.inf), u * np.nan_to_num(high, nan=np.inf)
     weight = float(u[0]) if u.size == 1 and u[0] else 1.0
     ends = float(np.minimum(*weighted).sum()), float(np.maximum(*weighted).sum())
-    return Behaviour(KINDS[int(kinds.max())], *ends, float(u @ left), float(u @ right), weight, terms)
+    return Behaviour(KINDS[int(kinds.max())], *ends, float(u @ left), float(u @ right), weight)
 
 
 def fitted(

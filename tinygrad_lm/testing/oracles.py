@@ -85,6 +85,20 @@ class Differences:
         slopes, allowed, bent = zip(*parts, strict=True)
         return np.concatenate(slopes), np.concatenate(allowed), np.concatenate(bent)
 
+    def terms(self, line: int | np.ndarray) -> float:
+        """The sizes of all results that depend on the line, times their cotangents, added up.
+
+        Steps are long here: a saturated softmax is flat nearby, and its largest result still is a part of each slope.
+        What never moves, such as a masked score, is part of none.
+        """
+        at, unit = self.values(line), 1.0 if isinstance(line, np.ndarray) else float(self.unit[line])
+        moved = np.zeros(self.y0.shape, bool)
+        for length in (0.125, 1.0, 8.0, 64.0):
+            for h in (length * unit, -length * unit):
+                y, _ = at(h)
+                moved |= np.isfinite(y) & (y != self.y0)
+        return float(np.abs(self.u * self.y0)[moved].sum())
+
     def behaviour(self, line: int | np.ndarray) -> Behaviour:
         """How the function behaves along the line: many steps instead of one or two."""
         at = np.flatnonzero(line) if isinstance(line, np.ndarray) else np.array([line])
