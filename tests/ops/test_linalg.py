@@ -358,3 +358,19 @@ def test_a_right_hand_side_that_does_not_fit_is_refused(a, b, n):
 def test_a_vector_has_no_factors(function):
     with pytest.raises(ValueError, match=r"expected a matrix or a batch of them \(..., m, n\), got \(3,\)"):
         function(np.ones(3))
+
+
+@pytest.mark.parametrize("subscripts", ["...i,i...->...", "i...,...i->...", "a...i,...i->a...", "...,...->..."])
+def test_axes_of_1_behind_dots_are_stretched(subscripts):
+    first, second = subscripts.split("->")[0].split(",")
+    sizes = {"i": 3, "a": 2}
+
+    def array(term, dots, seed):
+        at = term.index("...")
+        shape = [*[sizes[c] for c in term[:at]], *dots, *[sizes[c] for c in term[at + 3 :]]]
+        return np.random.default_rng(seed).normal(size=shape)
+
+    for one, other in (((1, 4), (5, 4)), ((5, 1), (1, 4)), ((4,), (5, 1)), ((1, 1), (5, 4))):
+        x, y = array(first, one, 0), array(second, other, 1)
+        np.testing.assert_allclose(tg.einsum(subscripts, x, y), np.einsum(subscripts, x, y), rtol=1e-12, atol=1e-12)
+        assert gradcheck(lambda x, y: tg.einsum(subscripts, x, y), (x, y), second_order=False)
