@@ -11,6 +11,7 @@ import tinygrad_lm as tg
 from tinygrad_lm import Tensor
 from tinygrad_lm.backend import load_table
 from tinygrad_lm.testing import GradcheckError, check_jvp, check_vjp, gradcheck, gradgradcheck
+from tinygrad_lm.testing.mutants import active
 
 X = np.random.default_rng(9).normal(size=(2, 3))
 Y = np.random.default_rng(10).normal(size=(3, 4))
@@ -522,6 +523,15 @@ def test_a_saturated_softmax_may_round_to_zero():
     """1 - 1 instead of 1e-27: the largest result does not move nearby, and still is a part of every slope."""
     for seed in range(20):
         assert gradcheck(tg.softmax, 10.0 ** (seed % 4) * np.random.default_rng(seed).normal(size=(3, 4)), seed=seed)
+
+
+def test_what_passes_for_rounding_is_left_out_of_the_power():
+    """All slopes are lost beside the largest result here: a wrong one passes, and the verdict says that it would."""
+    x = 100.0 * np.random.default_rng(2).normal(size=(3, 4))
+    assert gradcheck(tg.softmax, x, seed=2).power == 0.0
+    with active("softmax/x/scaled-by-1.01"):
+        assert gradcheck(tg.softmax, x, seed=2, second_order=False).power == 0.0
+        refused(gradcheck, tg.softmax, x / 100.0, seed=2)
 
 
 def test_a_second_derivative_may_round_where_the_first_is_0():
