@@ -3,6 +3,7 @@
 from tinygrad_lm.bench.figures import Figure, report, require
 from tinygrad_lm.bench.machine import environment
 from tinygrad_lm.bench.paired import Comparison, Verdict, compare, seconds
+from tinygrad_lm.bench.results import document, load, save, unlike
 from tinygrad_lm.bench.roofline import Placed, Roofline
 from tinygrad_lm.bench.rows import Case, Row, measure, sweep
 from tinygrad_lm.bench.timing import Timing, do_bench
@@ -21,12 +22,16 @@ __all__ = [
     "Worker",
     "compare",
     "do_bench",
+    "document",
     "environment",
     "function_of",
+    "load",
     "measure",
     "report",
     "require",
+    "save",
     "seconds",
     "sweep",
+    "unlike",
     "workload",
 ]

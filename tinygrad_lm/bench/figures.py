@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_lm.bench.machine import environment
+from tinygrad_lm.bench.results import document, save
 
 ADVICE = {"torch": "pip install torch==2.13.0 (a CPU build is enough)"}
 
@@ -41,7 +39,7 @@ def require(*modules: str) -> None:
 
 
 def report(figures: Sequence[Figure], *, json_file: str | None = None, **details: Any) -> int:
-    """Print the figures with their limits; write them, ``details`` and the environment to ``json_file``.
+    """Print the figures with their limits; write them to ``json_file``, a `document` with ``details``.
 
     Returns the exit code: 0, or 1 if a limit is missed.
     """
@@ -51,8 +49,5 @@ def report(figures: Sequence[Figure], *, json_file: str | None = None, **details
         limit, word = ("", "") if f.limit is None else (f"<= {f.limit:g}", "PASS" if f.passed else "MISS")
         print(f"{f.name:{width}}  {f'{f.value:.4g} {f.unit}'.strip():>12}  {limit:>10}  {word}".rstrip())
     if json_file is not None:
-        rows = [asdict(f) | {"value": f.value if math.isfinite(f.value) else None, "passed": f.passed} for f in figures]
-        path = Path(json_file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"environment": environment(), "figures": rows, **details}, indent=1) + "\n")
+        save(json_file, document(figures=[asdict(f) | {"passed": f.passed} for f in figures], **details))
     return 0 if all(f.passed for f in figures) else 1
