@@ -31,6 +31,7 @@ def stages(data: Path) -> dict[str, list[str]]:
         "verdicts by a made-up clock": [
             *("benchmarks/verdicts.py", "--cases", "10000", "--json", "benchmarks/results/verdicts.json"),
         ],
+        "verdicts on this machine": ["benchmarks/verdicts_here.py", "--json", "benchmarks/results/verdicts_here.json"],
         "200 kills": ["benchmarks/kill_resume.py", "--json", "benchmarks/results/kill_resume.json"],
         "learning": ["benchmarks/learning.py", str(data), "--json", "benchmarks/results/learning.json"],
     }

@@ -33,11 +33,12 @@ class Machine:
 
         return run
 
-    def compare(self, ratio: float, rounds: int = 25) -> Comparison:
+    def compare(self, ratio: float, rounds: int = 25, **options: float) -> Comparison:
         return compare(
             self.function(0.01 * ratio),
             self.function(0.01),
             rounds=rounds,
+            **options,
             clock=self.clock,
             seed=int(self.rng.integers(99)),
         )
@@ -104,6 +105,57 @@ def test_shift_is_the_median_of_pairwise_means_and_its_resamples_are_true_ones()
 def test_widening_is_student_over_normal() -> None:
     for n, t in ((8, 2.3646), (20, 2.0930), (50, 2.0096)):  # the 97.5 % quantile of Student's t with n - 1 degrees
         assert _widening(n) == pytest.approx(t / 1.95996 * math.sqrt(n / (n - 1)), rel=5e-3)
+
+
+@pytest.mark.parametrize("outside", [0.05, 0.05 / 6])
+def test_widening_is_student_over_normal_at_other_levels(outside: float) -> None:
+    t = {0.05: 2.2622, 0.05 / 6: 3.3642}[outside]  # of 9 degrees
+    z = {0.05: 1.9600, 0.05 / 6: 2.6383}[outside]
+    assert _widening(10, outside) == pytest.approx(t / z * math.sqrt(10 / 9), rel=2e-2)
+
+
+def test_a_small_difference_is_found_with_time() -> None:
+    short = [Machine(k, noise=0.1).compare(1.03, max_time=1.0) for k in range(10)]
+    long = [Machine(k, noise=0.1).compare(1.03, max_time=100.0) for k in range(10)]
+    assert sum(c.verdict == "UNSURE" for c in short) >= 5 and all(len(c.a) == 50 for c in short)
+    assert all("still UNSURE after 1 s" in c.notes for c in short if c.verdict == "UNSURE")
+    assert [c.verdict for c in long].count(Verdict.SLOWER) >= 9 and not any(c.notes for c in long)
+
+
+def test_what_is_clear_takes_no_longer_than_it_must() -> None:
+    machine = Machine(0)
+    assert machine.compare(1.3, max_time=100.0).verdict == "SLOWER" and machine.now < 5
+    quiet = Machine(0, noise=0.001)
+    assert quiet.compare(1.0, max_time=100.0).verdict == "SAME" and quiet.now < 5
+
+
+def test_time_is_up_when_it_is_up() -> None:
+    machine = Machine(1, noise=0.5)
+    found = machine.compare(1.0, max_time=10.0)
+    assert found.verdict == "UNSURE" and 10 < machine.now < 13
+    slower = Machine(1, noise=0.5, drift=1.0)  # a plan made at the beginning would take ten times as long
+    assert slower.compare(1.0, max_time=10.0).verdict == "UNSURE" and slower.now < 13
+
+
+def test_looking_often_does_not_find_what_is_not_there() -> None:
+    wrong = [Machine(k).compare(1.0, rounds=8, max_time=2.5, same=0.0).verdict for k in range(100)]
+    assert sum(v is not Verdict.UNSURE for v in wrong) <= 7  # a fifth of them, with an interval of 95 % at each look
+
+
+def test_many_pairs_are_taken_in_runs() -> None:
+    d = np.random.default_rng(2).normal(3.0, size=50_000)
+    middle, low, high = _shift(d, seed=0, resamples=200)
+    assert low < 3.0 < high and high - low < 0.04 and middle == pytest.approx(3.0, abs=0.02)
+
+
+def test_a_machine_that_changes_is_noted() -> None:
+    found = Machine(0, noise=0.02, drift=0.2).compare(1.0)
+    assert len(found.notes) == 1 and found.notes[0] in str(found)
+    assert found.notes[0].startswith("the machine changed meanwhile: both took ")
+    assert found.notes[0].endswith("longer at the end than at the beginning") and "less" not in found.notes[0]
+    assert found.record()["notes"] == list(found.notes)
+    assert "less long at the end" in Machine(0, noise=0.02, drift=-0.2).compare(1.3).notes[0]
+    assert not any(Machine(k).compare(3.0).notes for k in range(10))
 
 
 def test_equal_seeds_give_equal_results_and_exchange_mirrors() -> None:
@@ -184,6 +236,7 @@ def test_the_collector_is_left_as_it_was_found(collect: bool, was_on: bool) -> N
         ({"rounds": 3}, "rounds must be at least 4"),
         ({"rounds": -1}, "rounds must be at least 4"),
         ({"min_time": -1.0}, "min_time must not be negative"),
+        ({"max_time": 0.0}, "max_time must be positive, got 0"),
         ({"same": 1.0}, r"same must be in \[0, 1\)"),
     ],
 )

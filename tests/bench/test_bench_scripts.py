@@ -26,7 +26,9 @@ def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py", "verdicts.py"])
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py", "verdicts.py", "verdicts_here.py"]
+)
 def test_help(script: str) -> None:
     done = run(script, "--help")
     assert done.returncode == 0 and "--json" in done.stdout and f"python benchmarks/{script}" in done.stdout
@@ -39,6 +41,7 @@ def test_help(script: str) -> None:
         ("memory.py", "--steps", "0"),
         ("import_time.py", "--pairs", "0"),
         ("verdicts.py", "--cases", "1"),
+        ("verdicts_here.py", "--cases", "0"),
     ],
 )
 def test_wrong_use_is_code_2_without_a_traceback(words: tuple[str, ...]) -> None:
@@ -67,8 +70,9 @@ def test_without_the_package_one_line_and_code_2(tmp_path: Path) -> None:
         ),
         (("memory.py", "--processes", "1", "--steps", "1", "--threads", "1"), "training memory: reference", True),
         (("verdicts.py", "--cases", "12"), "equal functions called FASTER or SLOWER", False),
+        (("verdicts_here.py", "--cases", "1", "--max-time", "0.1"), "A against itself: share", False),
     ],
-    ids=["import_time", "profile", "tape", "train_step", "memory", "verdicts"],
+    ids=["import_time", "profile", "tape", "train_step", "memory", "verdicts", "verdicts_here"],
 )
 def test_it_runs(words: tuple[str, ...], figure: str, needs_torch: bool, tmp_path: Path) -> None:
     if needs_torch:
