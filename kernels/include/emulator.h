@@ -35,11 +35,16 @@
 #define __device__
 #define __host__
 #define __shared__ static  // blocks run one at a time, so a plain static is shared by exactly one block
+#define __align__(bytes) __attribute__((aligned(bytes)))
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
 struct uint3 {
     unsigned x, y, z;
+};
+
+struct alignas(16) float4 {
+    float x, y, z, w;
 };
 
 namespace emulator {

@@ -18,11 +18,15 @@ using uint64_t = unsigned long long;
     extern __shared__ __align__(16) unsigned char name##_bytes[];                \
     type* name = reinterpret_cast<type*>(name##_bytes)
 
+// The loop below is written out: what it indexes stays in registers.
+#define TG_UNROLL _Pragma("unroll")
+
 // Makes a kernel callable from the host side; a GPU needs nothing for that.
 #define TG_LAUNCHABLE(kernel)
 
 #else
 #include "emulator.h"
+#define TG_UNROLL
 #endif
 
 #include "ptx.h"
