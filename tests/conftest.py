@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
 
@@ -10,6 +13,8 @@ import pytest
 from hypothesis import settings
 
 from tinygrad_lm import manual_seed
+from tinygrad_lm.backend import build, cuda, record
+from tinygrad_lm.bench import devices
 from tinygrad_lm.testing.plugin import register_profiles, tg_no_leaks  # noqa: F401 (a fixture, found by its name)
 
 register_profiles()
@@ -48,3 +53,30 @@ def clean(request):
     """Every test starts from seed 0, and fails if it leaves a switch or a kernel table other than it found it."""
     request.getfixturevalue("tg_no_leaks")
     manual_seed(0)
+
+
+@pytest.fixture
+def fake_cupy():
+    """The module tests/fake_gpu/cupy, which is not called cupy unless a test says so."""
+    spec = importlib.util.spec_from_file_location("fake_cupy", Path(__file__).parent / "fake_gpu/cupy/__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def gpu(fake_cupy, monkeypatch):
+    """A made-up GPU, used as "cuda" while the test runs; its `machine` says what takes how long."""
+    cupy = fake_cupy.fake()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(build, "cubin", lambda source, architecture: Path(f"{source.stem}.cubin"))
+    before = record.BACKENDS.pop("cuda", None)
+    for cached in (cuda._function, devices._device):
+        cached.cache_clear()
+    yield cupy
+    for cached in (cuda._function, devices._device):
+        cached.cache_clear()
+    record.BACKENDS.pop("cuda", None)
+    record.BY_TYPE.pop(cupy.ndarray, None)
+    if before is not None:
+        record.register_backend(before)

@@ -5,6 +5,7 @@
 #ifdef __CUDACC__
 #define TG_WRAPPER __device__ __forceinline__
 #else
+#include <chrono>
 #define TG_WRAPPER inline
 #endif
 
@@ -16,5 +17,16 @@ TG_WRAPPER unsigned tg_lane() {
     return lane;
 #else
     return emulator::lane();
+#endif
+}
+
+// mov.u64 %clock64: cycles of this multiprocessor's clock.  On the host: nanoseconds.
+TG_WRAPPER int64_t tg_cycles() {
+#ifdef __CUDACC__
+    int64_t cycles;
+    asm volatile("mov.u64 %0, %%clock64;" : "=l"(cycles));
+    return cycles;
+#else
+    return int64_t(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
 #endif
 }

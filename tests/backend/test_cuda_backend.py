@@ -1,70 +1,23 @@
 """The CuPy file on a machine without a GPU: it imports, it says why it cannot be used, and its wiring is right.
 
-Nothing here runs on a GPU: `cupy` is played by a small module on top of NumPy, and launches go to the emulator.
+Nothing here runs on a GPU: `cupy` is played by tests/fake_gpu, and launches go to the emulator.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-import types
+import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+import tinygrad_lm as tg
 from tinygrad_lm.backend import build, cuda, record
 from tinygrad_lm.backend.emulated import Emulator
 from tinygrad_lm.backend.record import Unavailable
-
-
-class FakeArray(np.ndarray):
-    """What plays the part of cupy.ndarray."""
-
-
-def fake_cupy(available: bool) -> types.ModuleType:
-    module = types.ModuleType("cupy")
-    module.__version__ = "14.0.0"
-    launches: list[dict[str, Any]] = []
-
-    class Function:
-        max_dynamic_shared_size_bytes = 48 << 10
-
-        def __init__(self, path: str, name: str) -> None:
-            self.path, self.name = path, name
-
-        def __call__(self, grid, block, arguments, *, shared_mem) -> None:
-            launches.append({"path": self.path, "grid": grid, "block": block, "shared": shared_mem})
-            plain = [a.view(np.ndarray) if isinstance(a, np.ndarray) else a for a in arguments]
-            Emulator()("softmax/rows.cu", self.name, grid, block, shared_mem, plain)
-
-    class RawModule:
-        def __init__(self, *, path: str) -> None:
-            self.path = path
-
-        def get_function(self, name: str) -> Function:
-            return Function(self.path, name)
-
-    class Device:
-        id = 0
-        compute_capability = "90"
-
-    properties = {"name": b"Imaginary GPU"}
-    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1, getDeviceProperties=lambda i: properties)
-    parts = {
-        "is_available": lambda: available,
-        "ndarray": FakeArray,
-        "asnumpy": lambda a: a.view(np.ndarray),
-        "asarray": lambda a: np.asarray(a).view(FakeArray),
-        "empty": lambda shape, dtype: np.empty(shape, dtype).view(FakeArray),
-        "ascontiguousarray": lambda a: np.ascontiguousarray(a).view(FakeArray),
-        "RawModule": RawModule,
-        "cuda": types.SimpleNamespace(Device=Device, runtime=runtime),
-        "launches": launches,
-    }
-    for name, part in parts.items():
-        setattr(module, name, part)
-    return module
+from tinygrad_lm.testing.adapters import to_float64
 
 
 def reason(call) -> str:
@@ -80,8 +33,8 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert reason(call).startswith("cuda: cup") and "tinygrad-lm[cuda13x]" in reason(call)
 
 
-def test_installed_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(available=False))
+def test_installed_without_a_gpu(fake_cupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy.fake(available=False))
     assert "cupy 14.0.0 finds no usable GPU or driver" in reason(cuda.load)
     assert "finds no usable GPU" in reason(lambda: record.get_backend("cuda"))
 
@@ -93,32 +46,92 @@ def test_real_cupy_without_a_gpu() -> None:
     assert "finds no usable GPU" in reason(cuda.load)
 
 
-def test_wiring(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cupy = fake_cupy(available=True)
+def test_wiring(cache: Path, gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[tuple[str, str]] = []
 
     def cubin(source: Path, architecture: str) -> Path:
         compiled.append((source.name, architecture))
         return Path("rows.cubin")
 
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(build, "cubin", cubin)
-    monkeypatch.setattr(record, "BACKENDS", dict(record.BACKENDS))
-    monkeypatch.setattr(record, "BY_TYPE", dict(record.BY_TYPE))
-    cuda._function.cache_clear()
-    try:
-        backend = record.get_backend("cuda")
-        assert backend.xp is cupy and record.BY_TYPE[FakeArray] is backend and cuda.devices() == ["Imaginary GPU"]
-        x = backend.from_numpy(np.random.default_rng(0).normal(size=(3, 300)).astype(np.float32))
-        table = record.load_table("cuda", backend)
-        for _ in range(2):
-            y = backend.to_numpy(table["softmax"](cupy, x))
-        assert y.sum(axis=-1) == pytest.approx(1.0)
-        assert compiled == [("rows.cu", "sm_90")]  # once
-        launch = {"path": "rows.cubin", "grid": (3, 1, 1), "block": (256, 1, 1), "shared": 32}
-        assert cupy.launches == [launch, launch]
-    finally:
-        cuda._function.cache_clear()
+    backend = record.get_backend("cuda")
+    assert backend.xp is gpu and record.BY_TYPE[gpu.ndarray] is backend and cuda.devices() == ["Imaginary GPU"]
+    x = backend.from_numpy(np.random.default_rng(0).normal(size=(3, 300)).astype(np.float32))
+    table = record.load_table("cuda", backend)
+    for _ in range(2):
+        y = backend.to_numpy(table["softmax"](gpu, x))
+    assert y.sum(axis=-1) == pytest.approx(1.0)
+    assert compiled == [("rows.cu", "sm_90")]  # once
+    launch = {"path": "rows.cubin", "grid": (3, 1, 1), "block": (256, 1, 1), "shared": 32}
+    assert gpu.machine.launches == [launch, launch]
+
+
+def test_ops_and_the_gate_on_arrays_of_a_gpu(cache: Path, gpu) -> None:
+    """Whole operations: results are arrays of the GPU, of which the gate makes NumPy's."""
+    x = record.get_backend("cuda").from_numpy(np.array([[1.0, 2.0, 4.0]]))
+    y, (g,) = tg.softmax(x), tg.vjp(tg.softmax, x)[1](x)
+    assert type(y) is type(g) is gpu.ndarray
+    assert np.array_equal(to_float64(y), tg.softmax(np.array([[1.0, 2.0, 4.0]])))
+
+
+def test_a_timer_waits_flushes_and_tells_the_time(gpu) -> None:
+    timer = cuda.Timer()
+    start = timer.mark()
+    timer.wait(3_000_000)  # of 1.5 GHz
+    end = timer.mark()
+    assert timer.passed(start) and not timer.passed(end)
+    assert timer.between(start, end) == pytest.approx(2e-3 + gpu.machine.launch)
+    assert timer.passed(end)
+    timer.flush()
+    assert timer.cache.nbytes == timer.cache_bytes == 1 << 20 and gpu.machine.flushed
+    flops, function = timer.fma(steps=8)
+    function()
+    assert flops == 16 * 8 * 16 * 4 * 256 and gpu.machine.launches[-1]["grid"] == (64, 1, 1)
+    timer.finish()
+    assert gpu.machine.now == max(gpu.machine.free.values())
+
+
+def test_the_kernels_for_timing_under_the_emulator(cache: Path) -> None:
+    out = np.zeros(64, np.float32)
+    given = [out, np.float32(0.5), np.float32(1.0), np.int32(8)]
+    Emulator()("timing/fma.cu", "fma_chains", (2, 1, 1), (32, 1, 1), 0, given)
+    start = np.arange(32)[:, None] + np.arange(8)
+    assert np.allclose(out, np.tile((2 + (start - 2) / 2.0**8).sum(1), 2), rtol=1e-6)  # x -> x / 2 + 1, eight times
+    begin = time.perf_counter()
+    Emulator()("timing/cycles.cu", "wait_cycles", (1, 1, 1), (1, 1, 1), 0, [np.int64(3_000_000)])
+    assert time.perf_counter() - begin >= 3e-3  # the host's cycles are nanoseconds
+
+
+SAID = "580.1, 1980, 2619, 41, 112.5, 0x0000000000000024\n"
+
+
+def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_a_gpu_is_described(gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smi(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked; printf "{SAID.strip()}"')
+    found = cuda.describe()
+    assert found["name"] == "Imaginary GPU" and found["compute_capability"] == "9.0"
+    assert found["l2_bytes"] == 1 << 20 and found["multiprocessors"] == 4 and found["driver"] == "580.1"
+    assert found["sm_clock_mhz"] == 1980.0 and found["power_w"] == 112.5
+    assert found["throttle_reasons"] == ["power cap", "too hot (software)"]
+    assert (tmp_path / "asked").read_text().startswith("-i 0000:00:00.0 --query-gpu=driver_version,clocks.sm,")
+
+
+@pytest.mark.parametrize("script", ["exit 9", "echo nonsense"])
+def test_a_state_that_cannot_be_read_is_left_out(gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script) -> None:
+    smi(tmp_path, monkeypatch, script)
+    assert cuda.state() == {} and "sm_clock_mhz" not in cuda.describe()
+    smi(tmp_path, monkeypatch, "echo '580.1, [N/A], 2619, 41, [Unknown Error], x'")
+    assert cuda.state() == {
+        "driver": "580.1", "sm_clock_mhz": None, "memory_clock_mhz": 2619.0, "temperature_c": 41.0, "power_w": None,
+        "throttle_reasons": None,
+    }  # fmt: skip
+    monkeypatch.setenv("PATH", "")
+    assert cuda.state() == {}
 
 
 def test_no_cuda_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

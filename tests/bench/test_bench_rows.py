@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_lm as tg
 from tinygrad_lm.bench import Case, Roofline, measure, sweep
-from tinygrad_lm.bench.roofline import SIDE
+from tinygrad_lm.bench.devices import SIDE
 
 FAST = {"max_time": 0.02, "cold": False, "min_time": 1e-5}
 

@@ -6,9 +6,13 @@ Kernels are compiled by NVRTC or nvcc at their first call, kept by content hash,
 from __future__ import annotations
 
 import functools
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.record import Backend, Unavailable, register_backend
@@ -75,3 +79,118 @@ def _run(
 def _function(file: str, kernel: str, device: int, capability: str) -> Any:
     path = build.cubin(build.kernels_folder() / file, f"sm_{capability}")
     return cupy_module().RawModule(path=str(path)).get_function(kernel)
+
+
+# ---- what measuring time on a GPU needs: the rest is in bench/devices.py --------------------------------------------
+
+STATE = {  # what nvidia-smi calls it -> what it is called here
+    "driver_version": "driver",
+    "clocks.sm": "sm_clock_mhz",
+    "clocks.mem": "memory_clock_mhz",
+    "temperature.gpu": "temperature_c",
+    "power.draw": "power_w",
+    "clocks_event_reasons.active": "throttle_reasons",
+}
+REASONS = {  # bits of the last, those that make a GPU slower than it could be
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "too hot (software)",
+    0x40: "too hot (hardware)",
+    0x80: "power brake",
+}
+
+
+class Timer:
+    """Events, the second-level cache and kernels of a known length, on CuPy's current stream of its current GPU.
+
+    That is the null stream unless somebody chose another one, and so is torch's and, through it, Triton's.
+    """
+
+    def __init__(self) -> None:
+        self.cupy = cupy_module()
+        found = self.cupy.cuda.runtime.getDeviceProperties(self.cupy.cuda.Device().id)
+        self.cache_bytes, self.processors = int(found["l2CacheSize"]), int(found["multiProcessorCount"])
+        self.cache: Any = None
+
+    def mark(self) -> Any:
+        """An event at the end of what is enqueued now."""
+        event = self.cupy.cuda.Event()
+        event.record()
+        return event
+
+    def passed(self, event: Any) -> bool:
+        """Whether the GPU has come to it.  Does not wait."""
+        return bool(event.done)
+
+    def between(self, start: Any, end: Any) -> float:
+        """Seconds from one event to another; waits for the second."""
+        end.synchronize()
+        return float(self.cupy.cuda.get_elapsed_time(start, end)) * 1e-3
+
+    def finish(self) -> None:
+        """Wait until the GPU has nothing left to do, on any stream."""
+        self.cupy.cuda.runtime.deviceSynchronize()
+
+    def wait(self, cycles: int) -> None:
+        """Enqueue a kernel that takes that many cycles of the GPU's clock (kernels/timing/cycles.cu)."""
+        _run("timing/cycles.cu", "wait_cycles", (1, 1, 1), (1, 1, 1), 0, [np.int64(cycles)])
+
+    def flush(self, factor: int = 1) -> None:
+        """Enqueue writing over as many bytes as the second-level cache holds, or `factor` times as many."""
+        if self.cache is None or self.cache.nbytes < factor * self.cache_bytes:
+            self.cache = self.cupy.empty(factor * self.cache_bytes // 4, np.float32)
+        self.cache[: factor * self.cache_bytes // 4].fill(0.0)
+
+    def fma(self, steps: int = 4096) -> tuple[int, Callable[[], None]]:
+        """(FLOPs, what enqueues them): multiply-adds of float32 in registers, on all units (kernels/timing/fma.cu)."""
+        blocks, threads = 16 * self.processors, 256
+        out = self.cupy.empty(blocks * threads, np.float32)
+        given = [out, np.float32(0.5), np.float32(1.0), np.int32(steps)]
+        flops = 16 * steps * blocks * threads
+        return flops, lambda: _run("timing/fma.cu", "fma_chains", (blocks, 1, 1), (threads, 1, 1), 0, given)
+
+
+def describe() -> dict[str, Any]:
+    """The current GPU as plain values: what it is, versions, and its `state` now.  Raises Unavailable."""
+    cupy = cupy_module()
+    runtime, device = cupy.cuda.runtime, cupy.cuda.Device()
+    found = runtime.getDeviceProperties(device.id)
+    return {
+        "name": found["name"].decode(),
+        "compute_capability": f"{found['major']}.{found['minor']}",
+        "multiprocessors": int(found["multiProcessorCount"]),
+        "l2_bytes": int(found["l2CacheSize"]),
+        "memory_bytes": int(found["totalGlobalMem"]),
+        "cuda_driver": runtime.driverGetVersion(),
+        "cuda_runtime": runtime.runtimeGetVersion(),
+        "cupy": cupy.__version__,
+        **state(),
+    }
+
+
+def state() -> dict[str, Any]:
+    """Clocks, temperature, power and why the current GPU is slowed down, as nvidia-smi knows them; {} without it."""
+    if shutil.which("nvidia-smi") is None:
+        return {}
+    which = cupy_module().cuda.Device().pci_bus_id
+    words = ["nvidia-smi", "-i", which, f"--query-gpu={','.join(STATE)}", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    values = [word.strip() for word in said.strip().split(",")]
+    if len(values) != len(STATE):
+        return {}
+    return {name: _reading(name, value) for name, value in zip(STATE.values(), values, strict=True)}
+
+
+def _reading(name: str, value: str) -> Any:
+    """One value as a number, the driver's version as text, reasons as words; None for what the GPU does not tell."""
+    if name == "driver":
+        return value
+    try:
+        if name == "throttle_reasons":
+            return [reason for bit, reason in REASONS.items() if int(value, 16) & bit]
+        return float(value)
+    except ValueError:
+        return None

@@ -8,15 +8,15 @@ measured, or nothing was computed.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tinygrad_lm.bench.devices import device_of
+
 TOO_FAST = 1.15  # of what the roofline allows, before it is not believed: peaks are measured, too
-SIDE = 1024  # of the matrices whose product finds the peak
 LEAST_BYTES = 1 << 12
 
 
@@ -48,53 +48,53 @@ class Placed:
 
 
 class Roofline:
-    """The peaks of this machine, each measured when it is first asked for.
+    """The peaks of one device ("cpu", "cuda"), each measured when it is first asked for.
 
-    best(function) -> seconds of its quickest call; everything is measured by it.
+    best(function) -> seconds of its quickest call, by which everything is measured: the device's own, unless told.
 
     >>> quiet = Roofline(best=lambda function: 1e-3)
     >>> print(quiet.place(2e-3, flops=2e9, bytes=4e6))
     1 TFLOP/s, 2 GB/s, 95% of the roofline (memory-bound: 500 FLOP per byte, the ridge is at 1.02e+03)
     """
 
-    def __init__(self, best: Callable[[Callable[[], Any]], float] | None = None):
-        self.best = best or quickest_of_many
+    def __init__(self, device: Any = "cpu", best: Callable[[Callable[[], Any]], float] | None = None):
+        self.device = device_of(device)
+        self.best = best or self.device.quickest
         self.peaks: dict[str, float] = {}
         self.bandwidths: dict[int, float] = {}
+        self.ways: dict[str, str] = {}  # what reached each peak
 
     def peak(self, dtype: Any = np.float32) -> float:
-        """FLOP/s of a product of two matrices of 1024 x 1024, by whatever library NumPy uses and as many threads."""
-        name = np.dtype(dtype).name
+        """FLOP/s by the quickest way that the device has: a product of matrices, or multiply-adds in registers.
+
+        On a GPU float32 is without TF32, whose own peak is that of the word "tf32".
+        """
+        name = name_of(dtype)
         if name not in self.peaks:
-            self.peaks[name] = self.product(name)
+            self.peaks[name] = self.computed(name)
         return self.peaks[name]
 
-    def product(self, dtype: str) -> float:
-        a = np.full((SIDE, SIDE), 0.5, dtype)
-        out = np.zeros_like(a)
-        return 2 * SIDE**3 / self.best(lambda: np.matmul(a, a, out=out))
+    def computed(self, dtype: str) -> float:
+        rates = {way: flops / self.best(function) for way, (flops, function) in self.device.heaviest(dtype).items()}
+        self.ways[dtype] = max(rates, key=rates.__getitem__)
+        return rates[self.ways[dtype]]
 
     def bandwidth(self, size: int) -> float:
-        """Bytes per second, read and written, where `size` of them are touched: those of the caches if they fit.
-
-        A copy or an addition, whichever is faster: copying is done in ways that are slow for some sizes.
-        """
+        """Bytes per second, read and written, where `size` of them are touched: those of the caches if they fit."""
         bits = bits_of(size)
         if bits not in self.bandwidths:
-            self.bandwidths[bits] = self.stream(bits)
+            self.bandwidths[bits] = self.moved(bits)
         return self.bandwidths[bits]
 
-    def stream(self, bits: int) -> float:
-        source, out = np.ones(2**bits // 16), np.ones(2**bits // 16)  # written to, so that there is memory behind them
-        ways = [lambda: np.copyto(out, source), lambda: np.add(source, 1.0, out=out)]
-        return 2 * source.nbytes / min(map(self.best, ways))
+    def moved(self, bits: int) -> float:
+        return max([moved / self.best(function) for moved, function in self.device.streams(2**bits).values()])
 
     def doubt(self, size: int, dtype: Any = np.float32, times: int = 3) -> None:
         """Measure these peaks again and keep the better: the machine may have been busy with something else."""
-        name, bits = np.dtype(dtype).name, bits_of(size)
+        name, bits = name_of(dtype), bits_of(size)
         for _ in range(times):
-            self.peaks[name] = max(self.peak(name), self.product(name))
-            self.bandwidths[bits] = max(self.bandwidth(size), self.stream(bits))
+            self.peaks[name] = max(self.peak(name), self.computed(name))
+            self.bandwidths[bits] = max(self.bandwidth(size), self.moved(bits))
 
     def place(self, seconds: float, flops: float, bytes: int, dtype: Any = np.float32) -> Placed:
         """Where a time stands that was needed for `flops` operations on `bytes` bytes, read and written."""
@@ -107,7 +107,9 @@ class Roofline:
     def record(self) -> dict[str, Any]:
         """What was measured so far, as plain values."""
         return {
+            "device": self.device.name,
             "peak_flops": dict(self.peaks),
+            "reached_by": dict(self.ways),
             "bandwidth_bytes_per_s": {str(2**bits): value for bits, value in sorted(self.bandwidths.items())},
         }
 
@@ -117,22 +119,9 @@ def bits_of(size: float) -> int:
     return max(LEAST_BYTES, int(size)).bit_length() - 1
 
 
-def quickest_of_many(function: Callable[[], Any], enough: float = 0.05) -> float:
-    """Seconds of the quickest of at least 5 calls, and of as many as fit into `enough` seconds.
-
-    Calls that take less than 20 microseconds are made several at a time.
-    """
-    clock, calls = time.perf_counter, 1
-    best, tried, end = math.inf, 0, clock() + enough
-    while tried < 5 or clock() < end:
-        start = clock()
-        for _ in range(calls):
-            function()
-        took = (clock() - start) / calls
-        best, tried = min(best, took), tried + 1
-        if took * calls < 20e-6:
-            calls *= 2
-    return best
+def name_of(dtype: Any) -> str:
+    """The name of a dtype; NumPy has none of "tf32", nor everywhere of "bfloat16"."""
+    return dtype if isinstance(dtype, str) and dtype in ("tf32", "bfloat16") else np.dtype(dtype).name
 
 
 def quantity(value: float) -> str:
