@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lm.bench.devices import device_of
 from tinygrad_lm.bench.roofline import Placed, Roofline
 from tinygrad_lm.bench.timing import Timing, do_bench
+from tinygrad_lm.testing.adapters import to_float64
 from tinygrad_lm.testing.gate import OUTLIERS, Refused, verify
 
 SETS = 4  # of inputs, that calls take in turn
@@ -82,11 +84,16 @@ def measure(
     function: Callable,
     variant: str = "",
     *,
+    device: Any = "cpu",
+    put: Callable[[np.ndarray], Any] | None = None,
     roofline: Roofline | None = None,
     seed: int | None = None,
     **timing: Any,
 ) -> Row:
     """The row of one function: refused, or timed; `timing`: options of `do_bench`.
+
+    device: where it runs and what takes its time, as for `do_bench`.  put(array): makes its inputs of NumPy arrays; the
+    arrays of that device, unless told.
 
     It passes the gate before and after its time is taken, and what is faster than the machine's roofline allows is
     refused as well.  What it raises is a refusal, too: other rows go on.
@@ -100,9 +107,11 @@ def measure(
     """
     name = f"{case.name} {variant}".strip()
     try:
-        verify(function, case.reference, case.draw, writes=case.writes, outliers=case.outliers, seed=seed, name=name)
-        found = do_bench(taking_turns(function, case, seed), name=name, **timing)
-        verify(function, case.reference, case.draw, writes=case.writes, outliers=case.outliers, seed=seed, name=name)
+        put = put or device_of(device).put
+        judged = crossing(function, put)
+        verify(judged, case.reference, case.draw, writes=case.writes, outliers=case.outliers, seed=seed, name=name)
+        found = do_bench(taking_turns(function, case, seed, put), device=device, name=name, **timing)
+        verify(judged, case.reference, case.draw, writes=case.writes, outliers=case.outliers, seed=seed, name=name)
     except Refused as error:
         return Row(case, variant, refused=str(error))
     except Exception as error:
@@ -120,10 +129,27 @@ def measure(
     return Row(case, variant, found, placed)
 
 
-def taking_turns(function: Callable, case: Case, seed: int | None) -> Callable[[], Any]:
+def crossing(function: Callable, put: Callable[[np.ndarray], Any]) -> Callable:
+    """The function on NumPy arrays: copied to where it works, and what it made of them copied back."""
+
+    def called(*arrays: Any) -> Any:
+        there = [put(a) if isinstance(a, np.ndarray) else a for a in arrays]
+        result = function(*there)
+        for a, t in zip(arrays, there, strict=True):
+            if t is not a:
+                a[...] = to_float64(t)
+        return result
+
+    return called
+
+
+def taking_turns(
+    function: Callable, case: Case, seed: int | None, put: Callable[[np.ndarray], Any] = lambda a: a
+) -> Callable[[], Any]:
     """A call without arguments, on one of a few sets of inputs after the other."""
     rng = np.random.default_rng(seed)
-    sets = itertools.cycle([tuple(case.draw(rng)) for _ in range(SETS)])
+    drawn = [case.draw(rng) for _ in range(SETS)]
+    sets = itertools.cycle([[put(a) if isinstance(a, np.ndarray) else a for a in arrays] for arrays in drawn])
     return lambda: function(*next(sets))
 
 

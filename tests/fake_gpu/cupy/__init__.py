@@ -218,4 +218,6 @@ def fake(available: bool = True, machine: Machine | None = None) -> Any:
 
 
 if __name__ == "cupy":  # imported as such: the host's clock is the real one
-    sys.modules[__name__] = fake(machine=Machine(real=True))
+    instead = fake(machine=Machine(real=True))
+    instead.__spec__ = __spec__
+    sys.modules[__name__] = instead

@@ -1,0 +1,800 @@
+"""Everything worth knowing about a GPU that is at hand for a few minutes, in one run that cannot hang or lose anything.
+
+    python benchmarks/gpu_session.py --out FOLDER [--budget 480] [--only STAGE ...] [--tiny]
+
+Each stage is a process of its own with a time limit: one that crashes, hangs or makes the GPU unusable for its process
+takes nothing with it.  FOLDER/STAGE.json is written before the next stage begins; a stage that failed leaves one with
+its "error".  A short summary is printed at the end.  ``--tiny``: sizes for a rehearsal.
+
+Without a GPU it can be rehearsed on a made-up one: ``PYTHONPATH=.:tests/fake_gpu python benchmarks/gpu_session.py --tiny
+--out FOLDER``.
+
+Exit code 0 if every figure keeps its limit and no stage failed, else 1; 2 for wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_lm as tg
+from tinygrad_lm import bench
+from tinygrad_lm.backend import BACKENDS, Unavailable, cuda, get_backend, load_table, philox, use_kernels
+from tinygrad_lm.backend.report import report as doctor_report
+from tinygrad_lm.bench.devices import device_of, on_device
+from tinygrad_lm.core import flatten
+from tinygrad_lm.models import GPT, GPTConfig
+from tinygrad_lm.testing.trials import registered, trials
+
+WORKERS = 14  # processes for what compiles hundreds of small kernels
+Stage = Callable[["Session"], dict[str, Any]]
+
+
+@dataclass
+class Session:
+    """What a stage is told: how long it may take, and whether this is a rehearsal."""
+
+    seconds: float
+    tiny: bool
+    started: float
+    part: int = 0
+
+    def left(self) -> float:
+        return self.seconds - (time.monotonic() - self.started)
+
+    def size(self, usual: int, tiny: int) -> int:
+        return tiny if self.tiny else usual
+
+    def again(self, word: str, seconds: float, *more: str) -> list[str]:
+        """The command that runs this script's `word` in a process of its own."""
+        words = [sys.executable, __file__, "--stage", word, "--seconds", f"{seconds:.0f}", *more]
+        return [*words, *["--tiny"] * self.tiny]
+
+
+def one_line(error: BaseException) -> str:
+    said = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {said[0][:200]}"
+
+
+def tool(words: Sequence[str], seconds: float, alone: bool = False) -> tuple[str, str]:
+    """(what a command printed, why it is worth nothing or ""); ends it, and with `alone` all that it has started."""
+    if shutil.which(words[0]) is None:
+        return "", f"{words[0]} is not on the PATH"
+    with tempfile.TemporaryFile() as printed:  # not a pipe: that would wait for processes left behind, too
+        process = subprocess.Popen(words, stdout=printed, stderr=subprocess.STDOUT, start_new_session=alone)
+        try:
+            code = process.wait(seconds)
+            refused = "" if code == 0 else f"exit code {code}"
+        except subprocess.TimeoutExpired:
+            refused = f"took longer than {seconds:.0f} s"
+        process.kill()
+        process.wait()
+        if alone:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        printed.seek(0)
+        said = printed.read().decode(errors="replace")
+    return said, f"{Path(words[0]).name}: {refused}: {' '.join(said.split())[-300:]}" if refused else ""
+
+
+# -------------------------------------------------------------------------------------------------------- a: doctor
+
+
+def doctor(session: Session) -> dict[str, Any]:
+    """What is here."""
+    versions = {}
+    for name in ("numpy", "torch", "triton", "jax", "ml_dtypes", "rich", "safetensors", "matplotlib", "cupy-cuda13x"):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    tools = {name: shutil.which(name) for name in ("nvidia-smi", "nvcc", "ncu", "compute-sanitizer")}
+    return {"gpu": cuda.describe(), "doctor": doctor_report(), "packages": versions, "tools": tools}
+
+
+# ------------------------------------------------------------------------------------- b: the softmax kernel is right
+
+
+def plain_softmax(x: np.ndarray) -> np.ndarray:
+    """The textbook formula in the precision of x; 0 where a row is -inf alone."""
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return np.where((x == -np.inf).all(axis=-1, keepdims=True), 0, e / e.sum(axis=-1, keepdims=True))
+
+
+def ulps(y: np.ndarray, exact: np.ndarray) -> float:
+    return float(np.max(np.abs(y - exact) / np.spacing(np.abs(exact).astype(y.dtype)), initial=0.0))
+
+
+def softmax_inputs(session: Session) -> Iterator[tuple[str, np.ndarray, Callable[[Any], Any]]]:
+    """(name, a contiguous array, how the kernel's input is made of it on either side)."""
+    rng = np.random.default_rng(0)
+
+    def sample(*shape: int) -> np.ndarray:
+        x = rng.normal(0, 3, shape)
+        x.reshape(-1)[::7] += 40
+        x.reshape(-1)[-1:] -= 80
+        return x.astype(np.float32)
+
+    ragged = [(1, 1), (3, 1), (5,), (2, 31), (2, 32), (4, 33), (2, 3, 65), (3, 257), (2, 1000), (1, 5000), (0, 4)]
+    real = (
+        [] if session.tiny else [(4096, 1024), (65536, 128), (100_003, 17), (128, 50257), (7, 1_000_003), (1, 1 << 24)]
+    )
+    for shape in ragged + real:
+        yield str(shape), sample(*shape), lambda x: x
+    base = sample(6, 5, 40)
+    for name, view in {
+        "transposed": lambda x: x.transpose(2, 0, 1),
+        "every other column": lambda x: x[..., ::2],
+        "every other row": lambda x: x[::2],
+        "reversed": lambda x: x[..., ::-1],
+        "offset by one element": lambda x: x.reshape(-1)[1:1001].reshape(25, 40),
+    }.items():
+        yield name, base, view
+
+
+def softmax(session: Session) -> dict[str, Any]:
+    """The CUDA kernel, compiled here, against float64."""
+    backend = get_backend("cuda")
+    kernel, back = load_table("cuda", backend)["softmax"], backend.to_numpy
+    begin = time.perf_counter()
+    kernel(backend.xp, backend.from_numpy(np.zeros((2, 2), np.float32)))
+    compiled, cases = time.perf_counter() - begin, []
+    for name, array, view in softmax_inputs(session):
+        x = view(array)
+        exact = plain_softmax(x.astype(np.float64)) if x.size else x
+        there = view(backend.from_numpy(array))
+        kept = back(there).copy()
+        y = back(kernel(backend.xp, there))
+        found, allowed = ulps(y, exact), max(2 * ulps(plain_softmax(x), exact), 2.0) if x.size else 0.0
+        passed = found <= allowed and y.shape == x.shape and y.dtype == x.dtype and np.array_equal(back(there), kept)
+        cases.append({"input": name, "ulps": found, "allowed": allowed, "passed": bool(passed)})
+    inf, nan = np.inf, np.nan
+    rows = [[0, -inf, 1, -inf], [-inf] * 3 + [0], [-inf] * 4, [nan, 1, 2, 3], [1, 2, 3, nan], [inf, 0, 0, 0]]
+    rows += [[inf, inf, -inf, nan], [1e30, 1e30, -1e30, 0], [0, -0.0, 0, 0]]
+    for repeat in (1, 3, 17, 600):
+        x = np.tile(np.array(rows, np.float32), repeat)
+        y = back(kernel(backend.xp, backend.from_numpy(x)))
+        passed = np.allclose(y, plain_softmax(x), rtol=1e-6, atol=0, equal_nan=True)
+        cases.append({"input": f"nan and inf, {4 * repeat} columns", "passed": bool(passed)})
+    failed = sum(not c["passed"] for c in cases)
+    worst = max(c["ulps"] for c in cases if "ulps" in c)
+    figures = [
+        bench.Figure("softmax on the GPU: wrong cases", failed, 0),
+        bench.Figure("worst error", worst, None, "ulp"),
+    ]
+    checks = checked(session)
+    missing = sum(not found["done"] for found in checks.values())
+    figures.append(bench.Figure("checks by compute-sanitizer that failed or did not run", missing, 0))
+    return {"figures": figures, "cases": cases, "compile_s": compiled, "tools": checks}
+
+
+def checked(session: Session) -> dict[str, Any]:
+    """The same kernel under the vendor's checkers of memory and of races."""
+    found = {}
+    for word in ("memcheck", "racecheck"):
+        limit = max(5.0, session.left() / 2 if word == "memcheck" else session.left() - 5)
+        words = ["compute-sanitizer", "--tool", word, "--error-exitcode", "9", *session.again("sanitized", limit)]
+        said, refused = tool(words, limit)
+        summary = [line.strip("= ") for line in said.splitlines() if "SUMMARY" in line]
+        found[word] = {"done": not refused and bool(summary), "said": summary[-1] if summary else refused}
+    return found
+
+
+def sanitized(session: Session) -> dict[str, Any]:
+    """What runs under them."""
+    backend = get_backend("cuda")
+    if hasattr(backend.xp.cuda, "set_allocator"):
+        backend.xp.cuda.set_allocator(None)  # of a pool's blocks it would not see the ends
+    kernel = load_table("cuda", backend)["softmax"]
+    for shape in ((1, 1), (3, 31), (2, 32), (4, 33), (3, 257), (2, 1000), (1, 5000), (500, 65)):
+        kernel(backend.xp, backend.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32)))
+    device_of("cuda").timer.finish()
+    return {}
+
+
+# --------------------------------------------------------------------------------------- c: every operation, training
+
+
+LIMITS = {"float64": 1e-10, "float32": 1e-4}  # of the largest value, between a GPU's result and the CPU's
+
+
+def difference(there: Sequence[Any], here: Sequence[Any], back: Callable[[Any], np.ndarray]) -> float:
+    """The largest difference of two lists of arrays, relative to the largest value of each array."""
+    if len(there) != len(here):
+        raise ValueError(f"{len(there)} results on the GPU, {len(here)} on the CPU")
+    worst = 0.0
+    for a, b in zip(there, here, strict=True):
+        if a is None or b is None:
+            if a is not b:
+                raise ValueError("a result is None on one side only")
+            continue
+        a = back(a) if type(a) is BACKENDS["cuda"].array else a
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise ValueError(f"{a.dtype}{list(a.shape)} on the GPU, {b.dtype}{list(b.shape)} on the CPU")
+        if a.size and not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
+            if a.dtype.kind not in "fc":
+                raise ValueError(f"{np.sum(a != b)} of {a.size} entries differ")
+            off = np.abs(a.astype(np.complex128) - b.astype(np.complex128))
+            off = off[~((a == b) | (np.isnan(a) & np.isnan(b)))]
+            size = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+            worst = max(worst, float(off.max() / (size or 1.0)) if np.isfinite(off).all() else np.inf)
+    return worst
+
+
+def operations_part(session: Session) -> dict[str, Any]:
+    """Every WORKERS-th operation on its own samples: forward, and pullback of random cotangents, beside the CPU."""
+    backend = get_backend("cuda")
+    put, back = backend.from_numpy, backend.to_numpy
+    tried, failures, worst, skipped = 0, [], {}, []
+    mine = registered()[session.part :: WORKERS]
+    for op in mine[: 3 if session.tiny else None]:
+        for trial in trials(op):
+            if session.left() < 5:
+                skipped.append(trial.id)
+                continue
+            for dtype, limit in LIMITS.items():
+                step = "forward"
+                tried += 1
+                try:
+                    arrays = trial.draw(np.dtype(dtype))
+                    there = [put(a) if isinstance(a, np.ndarray) else a for a in arrays]
+                    off = difference(flatten(trial(*there))[0], flatten(trial(*arrays))[0], back)
+                    if off <= limit and trial.differentiable:
+                        step = "gradient"
+                        cotangents = trial.cotangents(arrays)
+                        got = trial.gradients(there, [put(u) for u in cotangents])
+                        off = max(off, difference(got, trial.gradients(arrays, cotangents), back))
+                    worst[f"{op.name} {dtype}"] = max(off, worst.get(f"{op.name} {dtype}", 0.0))
+                    error = "" if off <= limit else f"differs from the CPU by {off:.2g} of the largest value"
+                except Exception as e:
+                    frames = [f for f in traceback.extract_tb(e.__traceback__) if "tinygrad_lm" in f.filename]
+                    where = f" [{Path(frames[-1].filename).name}:{frames[-1].lineno}]" if frames else ""
+                    error = one_line(e) + where
+                if error:
+                    failures.append({"op": op.name, "sample": str(trial.case)[:120], "i": trial.i, "dtype": dtype,
+                                     "step": step, "error": error})  # fmt: skip
+                    if "cudaErrorIllegalAddress" in error or "cudaErrorLaunchFailure" in error:
+                        return {
+                            "tried": tried,
+                            "failures": failures,
+                            "worst": worst,
+                            "skipped": [f"the rest of part {session.part}"],
+                        }
+    return {"tried": tried, "failures": failures, "worst": worst, "skipped": skipped}
+
+
+def operations(session: Session) -> dict[str, Any]:
+    """Every operation on arrays of the GPU: which of them fail, and how."""
+
+    def part(k: int) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            file, limit = Path(folder) / "part.json", session.left() - 10
+            said, refused = tool(
+                session.again("operations_part", limit, "--part", str(k), "--file", str(file)), limit + 8
+            )
+            return bench.load(file) if file.exists() else {"error": refused or said[-300:]}
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        parts = list(pool.map(part, range(WORKERS)))
+    done = [p for p in parts if not p.get("error")]
+    failures = [f for p in done for f in p["failures"]]
+    by_op: dict[str, Counter[str]] = {}
+    for f in failures:
+        by_op.setdefault(f["op"], Counter())[f"{f['step']}: {f['error']}"] += 1
+    figures = [
+        bench.Figure("operations that fail on the GPU", len(by_op), 0),
+        bench.Figure("parts of the operations that did not end", len(parts) - len(done), 0),
+    ]
+    return {
+        "figures": figures,
+        "operations": len(registered()),
+        "tried": sum(p["tried"] for p in done),
+        "skipped": [s for p in done for s in p["skipped"]],
+        "failing": {name: dict(counts.most_common(4)) for name, counts in sorted(by_op.items())},
+        "failures": failures,
+        "largest_difference": {k: v for p in done for k, v in p["worst"].items()},
+        "errors": [p["error"] for p in parts if p.get("error")],
+    }
+
+
+def training(session: Session) -> dict[str, Any]:
+    """Random bits, masks and weights equal to the CPU's; a small GPT's gradients and its losses over 20 steps."""
+    backend = get_backend("cuda")
+    draws = {
+        "32 bits": lambda xp: philox.random_bits(xp, (1001, 3), (7, 1 << 40)),
+        "64 bits": lambda xp: philox.random_bits(xp, (1001,), (1 << 50, 3), width=64),
+        "dropout mask": lambda xp: philox.dropout_mask(xp, (123, 45), 0.1, (3, 4)),
+        **{f"uniform {d}": functools.partial(lambda d, xp: philox.uniform(xp, (9999,), (1, 2), d), d)
+           for d in ("float64", "float32", "float16")},
+        **{f"normal {d}": functools.partial(lambda d, xp: philox.normal(xp, (9999,), (1, 2), d), d)
+           for d in ("float64", "float32", "float16")},
+    }  # fmt: skip
+    random = {}
+    for name, draw in draws.items():
+        try:
+            random[name] = "equal" if np.array_equal(backend.to_numpy(draw(backend.xp)), draw(np)) else "DIFFERENT"
+        except Exception as error:
+            random[name] = one_line(error)
+    config = GPTConfig(vocab_size=65, context=32, layers=2, heads=4, width=64, dropout=0.1)
+    ids = np.random.default_rng(0).integers(0, 65, (20, 8, 33))
+
+    def trained(device: str) -> tuple[list[np.ndarray], list[float], list[float]]:
+        model = GPT(config, tg.Generator(0)).to(device)
+        parameters = list(model.parameters())
+        optimizer = tg.optim.AdamW(parameters, lr=1e-3)
+        gradients, losses, norms = [], [], []
+        for batch in ids:
+            x, y = (tg.Tensor(np.ascontiguousarray(a)).to(device).data for a in (batch[:, :-1], batch[:, 1:]))
+            loss = model.loss(x, y)
+            optimizer.zero_grad()
+            loss.backward()
+            gradients = gradients or [BACKENDS[device].to_numpy(p.grad.data).copy() for p in parameters]
+            norms.append(float(tg.optim.clip_grad_norm_(parameters, 1.0)))
+            optimizer.step()
+            losses.append(float(loss.item()))
+        return gradients, losses, norms
+
+    wrong = sum(said != "equal" for said in random.values())
+    figures = [bench.Figure("kinds of random numbers that differ from the CPU's", wrong, 0)]
+    found: dict[str, Any] = {"random": random}
+    try:
+        (here, losses, norms), (there, losses_gpu, norms_gpu) = trained("cpu"), trained("cuda")
+        off = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(there, here, strict=True))
+        apart = max(abs(a - b) / abs(b) for a, b in zip(losses_gpu, losses, strict=True))
+        figures += [
+            bench.Figure("gradients of a GPT, largest relative difference", float(off), 1e-5),
+            bench.Figure("20 losses, largest relative difference", apart, 1e-4),
+        ]
+        found |= {"losses": {"cpu": losses, "cuda": losses_gpu}, "norms": {"cpu": norms, "cuda": norms_gpu}}
+    except Exception as error:
+        figures.append(bench.Figure("gradients of a GPT, largest relative difference", np.nan, 1e-5))
+        found |= {"training": one_line(error), "traceback": traceback.format_exc().splitlines()[-12:]}
+    return {"figures": figures, **found}
+
+
+# ------------------------------------------------------------------- d: event times against the vendor's own profiler
+
+
+def kernels(session: Session) -> dict[str, Callable[[], Any]]:
+    """Functions of one kernel each, from a few microseconds to milliseconds, of several makers."""
+    gpu, backend = device_of("cuda"), get_backend("cuda")
+    xp, put, rng = backend.xp, backend.from_numpy, np.random.default_rng(0)
+    table = load_table("cuda", backend)
+    found: dict[str, Callable[[], Any]] = {"nothing": lambda: gpu.timer.wait(0)}
+    for rows, columns in [
+        (session.size(r, 8), session.size(c, 16)) for r, c in ((1024, 256), (8192, 1024), (65536, 1024))
+    ]:
+        x = put(rng.normal(size=(rows, columns)).astype(np.float32))
+        found[f"softmax {rows}x{columns}"] = functools.partial(table["softmax"], xp, x)
+    for n in [session.size(n, 64) for n in (1 << 20, 1 << 24, 1 << 28)]:
+        a, out = xp.ones(n, np.float32), xp.ones(n, np.float32)
+        found[f"add {n}"] = functools.partial(xp.add, a, a, out=out)
+    for n in [session.size(n, 16) for n in (512, 1024, 4096)]:
+        a = put(rng.normal(size=(n, n)).astype(np.float32))
+        found[f"matmul {n}"] = functools.partial(xp.matmul, a, a, out=xp.zeros_like(a))
+    for steps in (512, 8192):
+        found[f"multiply-adds {steps}"] = gpu.timer.fma(steps)[1]
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            x = torch.randn(8192, 1024, device="cuda")
+            found["torch softmax"] = lambda: torch.softmax(x, -1)
+            half = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16)
+            found["torch matmul bfloat16"] = lambda: torch.matmul(half, half)
+            found["triton add"] = triton_add(torch)
+    except Exception as error:
+        print("torch, triton:", one_line(error), file=sys.stderr)
+    return found
+
+
+def triton_add(torch: Any) -> Callable[[], Any]:
+    import triton
+    import triton.language as tl
+
+    global tl_ptr_add  # Triton reads the source of a function by its name
+    tl_ptr_add = tl
+
+    @triton.jit
+    def add(x, y, n, block: tl.constexpr):
+        at = tl.program_id(0) * block + tl.arange(0, block)
+        tl.store(y + at, tl.load(x + at, mask=at < n) + 1.0, mask=at < n)
+
+    x = torch.ones(1 << 24, device="cuda")
+    y = torch.empty_like(x)
+    return lambda: add[(triton.cdiv(1 << 24, 1024),)](x, y, 1 << 24, 1024)
+
+
+def profiled(functions: Mapping[str, Callable[[], Any]], calls: int = 20) -> dict[str, dict[str, float]]:
+    """What CUPTI, through torch's profiler, says of each: seconds in kernels, and from the first to the last, per call."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise Unavailable("torch finds no GPU")
+    gpu, found = device_of("cuda"), {}
+    for name, function in functions.items():
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "trace.json")
+            gpu.timer.finish()
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+                gpu.hold(5e-3)
+                for _ in range(calls):
+                    function()
+                gpu.timer.finish()
+            profile.export_chrome_trace(file)
+            events = json.loads(Path(file).read_text())["traceEvents"]
+        seen = [e for e in events if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
+        seen = sorted(seen, key=lambda e: e["ts"])[1:]  # without what held the GPU up
+        if seen:
+            ends = max(e["ts"] + e["dur"] for e in seen)
+            found[name] = {
+                "kernels_s": sum(e["dur"] for e in seen) * 1e-6 / calls,
+                "span_s": (ends - seen[0]["ts"]) * 1e-6 / calls,
+                "launches": len(seen) / calls,
+            }
+    return found
+
+
+def ncu_run(session: Session) -> dict[str, Any]:
+    """What runs under ncu: each function three times, behind a marker."""
+    gpu, runtime, functions = device_of("cuda"), get_backend("cuda").xp.cuda.runtime, kernels(session)
+    del functions["nothing"]  # it is the marker
+    for function in functions.values():
+        function()
+    gpu.timer.finish()
+    runtime.profilerStart()
+    for function in functions.values():
+        gpu.timer.wait(1)
+        for _ in range(3):
+            function()
+    gpu.timer.finish()
+    runtime.profilerStop()
+    return {"order": list(functions)}
+
+
+def by_ncu(session: Session) -> dict[str, Any]:
+    """Seconds per call by Nsight Compute, which runs each kernel by itself; and whether it ran."""
+    limit = max(10.0, min(session.left() - 5, 80))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "order.json"
+        options = "--clock-control none --cache-control none --profile-from-start off --csv --print-units base"
+        words = ["ncu", *options.split(), "--metrics", "gpu__time_duration.sum"]
+        said, refused = tool([*words, *session.again("ncu_run", limit, "--file", str(file))], limit)
+        if refused or not file.exists():
+            return {"done": False, "said": refused or said[-300:]}
+        return {"done": True, "said": "", "kernels_s": of_ncu(said, bench.load(file)["order"])}
+
+
+def of_ncu(said: str, order: Sequence[str]) -> dict[str, float]:
+    """Seconds per call, of three, of each function, from what ncu printed: a table of kernels, with markers between."""
+    lines = said.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith('"ID"'))
+    groups: list[float] = []
+    for row in csv.DictReader(lines[start:]):
+        if (row.get("Kernel Name") or "").startswith("wait_cycles"):
+            groups.append(0.0)
+        elif row.get("Metric Value"):
+            unit = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "nsecond": 1e-9, "usecond": 1e-6}[row["Metric Unit"]]
+            groups[-1] += float(row["Metric Value"].replace(",", "")) * unit / 3
+    return dict(zip(order, groups, strict=True))
+
+
+def honesty(session: Session) -> dict[str, Any]:
+    """Event times beside the profiler's, what a pair of events and a launch cost, and how large a flush has to be."""
+    gpu, functions, tools = device_of("cuda"), kernels(session), {}
+    events = {}
+    for name, function in functions.items():
+        timing = bench.do_bench(function, device="cuda", max_time=0.4)
+        events[name] = {
+            kind: timing.quartiles(kind)[1] for kind in ("hot", "cold", "overhead") if len(getattr(timing, kind))
+        } | {"notes": list(timing.notes), "calls": timing.calls}
+    try:
+        cupti = profiled(functions)
+        tools["torch.profiler"] = {"done": True, "said": f"{len(cupti)} functions"}
+    except Exception as error:
+        cupti, tools["torch.profiler"] = {}, {"done": False, "said": one_line(error)}
+    try:
+        tools["ncu"] = by_ncu(session)
+    except Exception as error:
+        tools["ncu"] = {"done": False, "said": one_line(error)}
+    single = tools["ncu"].pop("kernels_s", {})
+    table = []
+    for name, e in events.items():
+        p = cupti.get(name, {})
+        table.append({
+            "function": name, "event_s": e["hot"], "cold_s": e.get("cold"), "overhead_s": e.get("overhead"),
+            "notes": e["notes"], "ncu_s": single.get(name), "profiler_kernels_s": p.get("kernels_s"),
+            "profiler_span_s": p.get("span_s"), "launches": p.get("launches"),
+            "off": e["hot"] / p["kernels_s"] - 1 if p else None, "off_span": e["hot"] / p["span_s"] - 1 if p else None,
+        })  # fmt: skip
+    off = [abs(row["off"]) for row in table if row["off"] is not None and row["profiler_kernels_s"] >= 20e-6]
+    span = [abs(row["off_span"]) for row in table if row["off_span"] is not None and row["profiler_kernels_s"] >= 20e-6]
+    figures = [
+        bench.Figure(
+            "events against the profiler's kernel times, kernels of 20 us and more", max(off, default=np.nan), 0.03
+        ),
+        bench.Figure("events against the profiler's time from first to last", max(span, default=np.nan)),
+    ]
+    pairs = []
+    for _ in range(20):
+        gpu.hold(1e-4)
+        start = gpu.timer.mark()
+        pairs.append(gpu.timer.between(start, gpu.timer.mark()))
+    return {
+        "figures": figures, "table": table, "tools": tools, "pair_of_events_s": sorted(pairs), "hertz": gpu.hertz,
+        "flush": flushes(session), "gpu": cuda.describe(),
+    }  # fmt: skip
+
+
+def flushes(session: Session) -> dict[str, float]:
+    """Cold time of a function whose data fit the second-level cache, after flushes of several sizes."""
+    gpu, xp = device_of("cuda"), get_backend("cuda").xp
+    n = session.size(gpu.timer.cache_bytes // 16, 64)  # two arrays of float32: half of the cache
+    a, out, found = xp.ones(n, np.float32), xp.ones(n, np.float32), {}
+    for factor in (0, 1, 2, 4):
+        times = []
+        for _ in range(session.size(30, 3)):
+            xp.add(a, a, out=out)
+            gpu.hold(3e-4)
+            if factor:
+                gpu.timer.flush(factor)
+            start = gpu.timer.mark()
+            xp.add(a, a, out=out)
+            times.append(gpu.timer.between(start, gpu.timer.mark()))
+        found[f"{factor} times the cache"] = float(np.median(times))
+    return found
+
+
+# ------------------------------------------------------------------------------------ e, f, g: roofline, verdicts, rows
+
+
+def roofline(session: Session) -> dict[str, Any]:
+    """The peaks of this GPU."""
+    if session.tiny:
+        gpu = device_of("cuda")
+        gpu.heaviest = functools.partial(gpu.heaviest, side=16)
+    found, refused, ways = bench.Roofline("cuda"), {}, {}
+    for dtype in ("float32", "float64", "float16", "tf32", "bfloat16"):
+        try:
+            ways[dtype] = {way: flops / found.best(f) for way, (flops, f) in found.device.heaviest(dtype).items()}
+            found.peaks[dtype] = max(ways[dtype].values())
+            found.ways[dtype] = max(ways[dtype], key=ways[dtype].__getitem__)
+        except Exception as error:
+            refused[dtype] = one_line(error)
+    for bits in range(12, session.size(33, 16)):
+        found.bandwidth(1 << bits)
+    return {"roofline": found.record(), "ways": ways, "refused": refused, "gpu": cuda.describe()}
+
+
+def verdicts(session: Session) -> dict[str, Any]:
+    """A against A, and against a copy of it that is 5 % slower, ten times each, with times by events."""
+    gpu, backend = device_of("cuda"), get_backend("cuda")
+    xp, kernel = backend.xp, load_table("cuda", backend)["softmax"]
+
+    def waits(cycles: int) -> Callable[[], Any]:
+        return lambda: gpu.timer.wait(cycles)
+
+    def rows(n: int) -> Callable[[], Any]:
+        x = backend.from_numpy(np.random.default_rng(0).normal(size=(n, session.size(1024, 16))).astype(np.float32))
+        return lambda: kernel(xp, x)
+
+    size = session.size(20_000, 20)
+    pairs = {
+        "wait 50 us": (waits(100_000), waits(100_000), waits(105_000)),
+        "wait 1 ms": (waits(2_000_000), waits(2_000_000), waits(2_100_000)),
+        "softmax": (rows(size), rows(size), rows(size * 105 // 100)),
+    }
+    comparisons, counts = [], {}
+    for turn in range(session.size(10, 1)):
+        for name, (a, same, slower) in pairs.items():
+            for true, b in (("SAME", same), ("SLOWER", slower)):
+                if session.left() < 8:
+                    continue
+                found = bench.compare(
+                    on_device(b), on_device(a), rounds=session.size(25, 4), names=(true, name), seed=turn
+                )
+                comparisons.append(found.record() | {"case": name, "axes": {}, "dtype": "float32", "device": "cuda"})
+                counts.setdefault(f"{name}: {true}", Counter())[str(found.verdict)] += 1
+    total = {t: [sum(c.values()) for k, c in counts.items() if k.endswith(t)] for t in ("SAME", "SLOWER")}
+    right = {t: sum(c[t] for k, c in counts.items() if k.endswith(t)) for t in total}
+    figures = [
+        bench.Figure("A against A not called SAME", sum(total["SAME"]) - right["SAME"], 0.05 * sum(total["SAME"])),
+        bench.Figure(
+            "5 % slower not called SLOWER", sum(total["SLOWER"]) - right["SLOWER"], 0.1 * sum(total["SLOWER"])
+        ),
+    ]
+    return {"figures": figures, "comparisons": comparisons, "counts": counts}
+
+
+def rows(session: Session) -> dict[str, Any]:
+    """Operations of this project on the GPU, by its reference and its kernels, beside torch eager."""
+    tiny = session.tiny
+    big = {"rows": session.size(2048, 8), "columns": session.size(1024, 8)}  # the gate's float64 is what takes time
+    long = {"rows": session.size(40, 2), "columns": session.size(50257, 8)}
+    flat = {"n": session.size(1 << 21, 64)}
+    cases = [
+        ("softmax", big), ("softmax", long), ("add", flat), ("exp", flat), ("gelu", flat), ("sum", big), ("max", big),
+        ("layer_norm", big), ("log_softmax", big), ("matmul", dict.fromkeys("MKN", 16 if tiny else 1024)),
+        ("add", {"n": 1000}), ("cross_entropy", {"rows": big["rows"], "classes": big["columns"]}),
+        ("attention", {"batch": session.size(4, 1), "heads": 4, "length": session.size(512, 8), "head_size": 32}),
+        ("logsumexp", big), ("cumsum", big), ("sigmoid", flat), ("multiply", flat), ("embedding", {}),
+    ]  # fmt: skip
+    roof, found, refused = bench.Roofline("cuda"), [], []
+    if tiny:
+        roof.device.heaviest = functools.partial(roof.device.heaviest, side=16)
+        cases = cases[:3]
+    peers: dict[str, Callable] = {}
+    try:
+        import torch
+        from torch.nn import functional as F
+
+        if not torch.cuda.is_available():
+            raise Unavailable("this torch finds no GPU")
+        peers = {
+            "softmax": lambda x: torch.softmax(x, -1), "add": torch.add, "exp": torch.exp, "gelu": F.gelu,
+            "sum": lambda x: x.sum(-1), "max": lambda x: x.amax(-1), "matmul": torch.matmul, "multiply": torch.multiply,
+            "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b), "log_softmax": lambda x: torch.log_softmax(x, -1),
+            "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+            "cross_entropy": F.cross_entropy, "logsumexp": lambda x: torch.logsumexp(x, -1), "sigmoid": torch.sigmoid,
+            "cumsum": lambda x: torch.cumsum(x, -1), "embedding": lambda ids, w: F.embedding(ids, w),
+        }  # fmt: skip
+    except Exception as error:
+        refused.append(f"torch: {one_line(error)}")
+    for name, axes in cases:
+        try:
+            case, ours = bench.workload(name, "float32", **axes), bench.function_of(name, **axes)
+        except Exception as error:
+            refused.append(f"{name}: {one_line(error)}")
+            continue
+        variants: dict[str, tuple[Callable, Any, str]] = {"reference": (ours, None, "reference")}
+        if name == "softmax":
+            variants["cuda"] = (ours, None, "cuda")
+        if name in peers:
+            variants["torch"] = (peers[name], lambda a: torch.from_numpy(a).cuda(), "reference")
+        for variant, (function, put, table) in variants.items():
+            if session.left() < 8:
+                refused.append(f"{name} {variant}: no time left")
+                continue
+            with use_kernels(table, "cuda"):
+                row = bench.measure(case, function, variant, device="cuda", put=put, roofline=roof, max_time=0.3)
+            found.append(row.record() | {"device": "cuda", "said": str(row)[:300]})
+    return {"rows": found, "roofline": roof.record(), "refused": refused, "gpu": cuda.describe()}
+
+
+# ----------------------------------------------------------------------------------------------------------- all of it
+
+
+# name -> (what it does, the seconds it may take).  The first ones take no times, and so may run at the same time.
+CHECKS: dict[str, tuple[Stage, int]] = {
+    "doctor": (doctor, 60),
+    "softmax": (softmax, 150),
+    "operations": (operations, 170),
+    "training": (training, 120),
+}
+TIMES: dict[str, tuple[Stage, int]] = {
+    "honesty": (honesty, 130),
+    "roofline": (roofline, 50),
+    "verdicts": (verdicts, 60),
+    "rows": (rows, 150),
+}
+STAGES = {**CHECKS, **TIMES}
+PARTS: dict[str, Stage] = {"operations_part": operations_part, "sanitized": sanitized, "ncu_run": ncu_run}
+
+
+def child(arguments: argparse.Namespace) -> int:
+    """One stage, in this process."""
+    session = Session(arguments.seconds, arguments.tiny, time.monotonic(), arguments.part)
+    stage = PARTS.get(arguments.stage) or STAGES[arguments.stage][0]
+    found = stage(session)
+    if arguments.file:
+        found["figures"] = [asdict(f) | {"passed": f.passed} for f in found.get("figures", ())]
+        bench.save(arguments.file, bench.document(**found, seconds=time.monotonic() - session.started))
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="the folder to write to")
+    parser.add_argument("--budget", type=float, default=480, metavar="SECONDS", help="for all stages together (480)")
+    parser.add_argument("--only", nargs="+", metavar="STAGE", choices=STAGES, help="these stages only")
+    parser.add_argument("--tiny", action="store_true", help="sizes for a rehearsal")
+    parser.add_argument("--stage", choices=[*STAGES, *PARTS], help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=60, help=argparse.SUPPRESS)
+    parser.add_argument("--part", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        return child(arguments)
+    if arguments.out is None:
+        parser.error("--out FOLDER is needed")
+    end = time.monotonic() + arguments.budget
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    wanted, failed = arguments.only or list(STAGES), 0
+    for together in [[n for n in CHECKS if n in wanted], *[[n] for n in TIMES if n in wanted]]:
+        with ThreadPoolExecutor(len(CHECKS)) as pool:
+            for name, found in zip(together, pool.map(lambda n: ran(n, arguments, end), together), strict=True):
+                failed += bool(found.get("error")) + sum(not f["passed"] for f in found["figures"])
+                print("\n".join(summary(name, found)), flush=True)
+    return 1 if failed else 0
+
+
+def ran(name: str, arguments: argparse.Namespace, end: float) -> dict[str, Any]:
+    """One stage in a process of its own; what it wrote, or a document with an "error"."""
+    file, limit = arguments.out / f"{name}.json", min(STAGES[name][1], end - time.monotonic())
+    file.unlink(missing_ok=True)
+    refused = "no time left"
+    if limit > 5:
+        session = Session(limit, arguments.tiny, time.monotonic())
+        _, refused = tool(session.again(name, limit - 3, "--file", str(file)), limit, alone=True)
+    if not file.exists():
+        bench.save(file, bench.document(error=refused or "it wrote nothing"))
+    return bench.load(file)
+
+
+def summary(name: str, found: Mapping[str, Any]) -> list[str]:
+    """A stage in a few lines."""
+    lines = [f"== {name}: {found.get('error') or f'''{found.get('seconds', 0):.0f} s'''}"]
+    for f in found["figures"]:
+        limit = "" if f["limit"] is None else f" (<= {f['limit']:g}: {'PASS' if f['passed'] else 'MISS'})"
+        lines.append(
+            f"{f['name']}: {f['value'] if f['value'] is None else format(f['value'], '.4g')} {f['unit']}{limit}"
+        )
+    us = lambda v: "-" if v is None else f"{v * 1e6:.4g}"  # noqa: E731
+    if name == "doctor" and "gpu" in found:
+        lines += [json.dumps(found[key]) for key in ("gpu", "packages", "tools")]
+    if name == "softmax":
+        lines += [f"  {c['input']}: {c.get('ulps')} ulp" for c in found.get("cases", ()) if not c["passed"]]
+        lines.append(json.dumps(found.get("tools", {})))
+    if name == "operations" and "failing" in found:
+        lines.append(f"{found['tried']} calls of {found['operations']} operations, {len(found['skipped'])} skipped")
+        lines += [
+            f"  {op}: {list(said.items())[0][0][:110]} x{sum(said.values())}" for op, said in found["failing"].items()
+        ]
+        lines = [*lines[:45], *[f"  and {len(lines) - 45} more"] * (len(lines) > 45), *map(str, found["errors"][:2])]
+    if name == "training":
+        lines += [f"  {k}: {v}" for k, v in found.get("random", {}).items() if v != "equal"]
+        lines += [found["training"]] if "training" in found else []
+    if name == "honesty" and "table" in found:
+        lines.append("  us: events hot, cold, host; profiler kernels, span; ncu")
+        for r in found["table"]:
+            keys = ("event_s", "cold_s", "overhead_s", "profiler_kernels_s", "profiler_span_s", "ncu_s")
+            lines.append(f"  {r['function']}: {', '.join(us(r[k]) for k in keys)} {'; '.join(r['notes'])[:60]}")
+        lines += [f"  flush {json.dumps(found['flush'])}; {json.dumps(found['tools'])[:400]}"]
+        lines += [f"  a pair of events {us(found['pair_of_events_s'][0])} to {us(found['pair_of_events_s'][-1])} us"]
+    if name == "roofline" and found["roofline"]:
+        lines += [json.dumps({w: {k: f"{v:.3g}" for k, v in r.items()} for w, r in found["ways"].items()})]
+        lines += [
+            " ".join(
+                f"{int(k).bit_length() - 1}:{v:.2g}" for k, v in found["roofline"]["bandwidth_bytes_per_s"].items()
+            )
+        ]
+        lines += [json.dumps(found["refused"])] if found["refused"] else []
+    if name == "verdicts":
+        lines += [json.dumps(found.get("counts", {}))]
+    if name == "rows":
+        lines += ["  " + r["said"][:170] for r in found["rows"]] + found.get("refused", [])
+    return [line[:400] for line in lines]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
