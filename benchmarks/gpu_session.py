@@ -6,8 +6,8 @@ Each stage is a process of its own with a time limit: one that crashes, hangs or
 takes nothing with it.  FOLDER/STAGE.json is written before the next stage begins; a stage that failed leaves one with
 its "error".  A short summary is printed at the end.  ``--tiny``: sizes for a rehearsal.
 
-Without a GPU it can be rehearsed on a made-up one: ``PYTHONPATH=.:tests/fake_gpu python benchmarks/gpu_session.py --tiny
---out FOLDER``.
+Without a GPU it can be rehearsed on a made-up one:
+``PYTHONPATH=.:tests/fake_gpu python benchmarks/gpu_session.py --tiny --out FOLDER``.
 
 Exit code 0 if every figure keeps its limit and no stage failed, else 1; 2 for wrong use.
 """
@@ -234,7 +234,8 @@ def difference(there: Sequence[Any], here: Sequence[Any], back: Callable[[Any], 
         if a.size and not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
             if a.dtype.kind not in "fc":
                 raise ValueError(f"{np.sum(a != b)} of {a.size} entries differ")
-            off = np.abs(a.astype(np.complex128) - b.astype(np.complex128))
+            with np.errstate(invalid="ignore"):
+                off = np.abs(a.astype(np.complex128) - b.astype(np.complex128))
             off = off[~((a == b) | (np.isnan(a) & np.isnan(b)))]
             size = np.abs(b[np.isfinite(b)]).max(initial=0.0)
             worst = max(worst, float(off.max() / (size or 1.0)) if np.isfinite(off).all() else np.inf)
@@ -286,6 +287,8 @@ def operations_part(session: Session) -> dict[str, Any]:
 def operations(session: Session) -> dict[str, Any]:
     """Every operation on arrays of the GPU: which of them fail, and how."""
 
+    workers = session.size(WORKERS, 2)
+
     def part(k: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             file, limit = Path(folder) / "part.json", session.left() - 10
@@ -294,8 +297,8 @@ def operations(session: Session) -> dict[str, Any]:
             )
             return bench.load(file) if file.exists() else {"error": refused or said[-300:]}
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        parts = list(pool.map(part, range(WORKERS)))
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(part, range(workers)))
     done = [p for p in parts if not p.get("error")]
     failures = [f for p in done for f in p["failures"]]
     by_op: dict[str, Counter[str]] = {}
@@ -409,11 +412,9 @@ def kernels(session: Session) -> dict[str, Callable[[], Any]]:
 
 
 def triton_add(torch: Any) -> Callable[[], Any]:
+    global tl  # where Triton looks for it
     import triton
     import triton.language as tl
-
-    global tl_ptr_add  # Triton reads the source of a function by its name
-    tl_ptr_add = tl
 
     @triton.jit
     def add(x, y, n, block: tl.constexpr):
@@ -425,34 +426,49 @@ def triton_add(torch: Any) -> Callable[[], Any]:
     return lambda: add[(triton.cdiv(1 << 24, 1024),)](x, y, 1 << 24, 1024)
 
 
-def profiled(functions: Mapping[str, Callable[[], Any]], calls: int = 20) -> dict[str, dict[str, float]]:
-    """What CUPTI, through torch's profiler, says of each: seconds in kernels, and from the first to the last, per call."""
+def odd_ones(session: Session) -> dict[str, Callable[[], Any]]:
+    """Functions whose times events do not tell."""
+    backend = get_backend("cuda")
+    x = backend.xp.ones((session.size(4096, 8), 1024), np.float32)
+    found: dict[str, Callable[[], Any]] = {"waits for the GPU": lambda: float(backend.to_numpy(x.sum()))}
+    with suppress(Exception):
+        import torch
+
+        stream = torch.cuda.Stream() if torch.cuda.is_available() else None
+        for rows in (1024, 65536) if stream else ():
+            y = torch.randn(rows, 1024, device="cuda")
+
+            def elsewhere(y: Any = y) -> None:
+                with torch.cuda.stream(stream):
+                    torch.softmax(y, -1)
+
+            found[f"another stream, {rows} rows"] = elsewhere
+    return found
+
+
+def profiled(function: Callable[[], Any], calls: int) -> dict[str, float]:
+    """What CUPTI, through torch's profiler, says: seconds per call in kernels, and from the first to the last."""
     import torch
 
     if not torch.cuda.is_available():
         raise Unavailable("torch finds no GPU")
-    gpu, found = device_of("cuda"), {}
-    for name, function in functions.items():
-        with tempfile.TemporaryDirectory() as folder:
-            file = os.path.join(folder, "trace.json")
+    gpu = device_of("cuda")
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "trace.json")
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            gpu.hold(2e-2)
+            for _ in range(calls):
+                function()
             gpu.timer.finish()
-            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-                gpu.hold(5e-3)
-                for _ in range(calls):
-                    function()
-                gpu.timer.finish()
-            profile.export_chrome_trace(file)
-            events = json.loads(Path(file).read_text())["traceEvents"]
-        seen = [e for e in events if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
-        seen = sorted(seen, key=lambda e: e["ts"])[1:]  # without what held the GPU up
-        if seen:
-            ends = max(e["ts"] + e["dur"] for e in seen)
-            found[name] = {
-                "kernels_s": sum(e["dur"] for e in seen) * 1e-6 / calls,
-                "span_s": (ends - seen[0]["ts"]) * 1e-6 / calls,
-                "launches": len(seen) / calls,
-            }
-    return found
+        profile.export_chrome_trace(file)
+        events = json.loads(Path(file).read_text())["traceEvents"]
+    seen = [e for e in events if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
+    seen = sorted(seen, key=lambda e: e["ts"])[1:]  # without what held the GPU up
+    return {
+        "kernels_s": sum(e["dur"] for e in seen) * 1e-6 / calls,
+        "span_s": (max(e["ts"] + e["dur"] for e in seen) - seen[0]["ts"]) * 1e-6 / calls,
+        "launches": len(seen) / calls,
+    }
 
 
 def ncu_run(session: Session) -> dict[str, Any]:
@@ -500,50 +516,50 @@ def of_ncu(said: str, order: Sequence[str]) -> dict[str, float]:
 
 
 def honesty(session: Session) -> dict[str, Any]:
-    """Event times beside the profiler's, what a pair of events and a launch cost, and how large a flush has to be."""
-    gpu, functions, tools = device_of("cuda"), kernels(session), {}
-    events = {}
-    for name, function in functions.items():
+    """Event times beside the profiler's, what a pair of events and a launch cost, and how large a flush has to be.
+
+    Between two kernels of a queue about a microsecond passes.  Events see it, as does the profiler from the first
+    kernel to the last; the sum of its kernels does not.
+    """
+    gpu, functions, odd, table, refused = device_of("cuda"), kernels(session), odd_ones(session), [], Counter()
+    for name, function in {**functions, **odd}.items():
         timing = bench.do_bench(function, device="cuda", max_time=0.4)
-        events[name] = {
-            kind: timing.quartiles(kind)[1] for kind in ("hot", "cold", "overhead") if len(getattr(timing, kind))
-        } | {"notes": list(timing.notes), "calls": timing.calls}
+        row: dict[str, Any] = {"function": name, "notes": list(timing.notes), "calls": timing.calls}
+        row |= {f"{kind}_s": timing.quartiles(kind)[1] for kind in ("hot", "cold", "overhead")}
+        if name in functions:
+            try:
+                row |= profiled(function, min(500, max(20, int(0.05 / row["hot_s"]))))
+            except Exception as error:
+                refused[one_line(error)] += 1
+        table.append(row)
     try:
-        cupti = profiled(functions)
-        tools["torch.profiler"] = {"done": True, "said": f"{len(cupti)} functions"}
+        ncu = by_ncu(session)
     except Exception as error:
-        cupti, tools["torch.profiler"] = {}, {"done": False, "said": one_line(error)}
-    try:
-        tools["ncu"] = by_ncu(session)
-    except Exception as error:
-        tools["ncu"] = {"done": False, "said": one_line(error)}
-    single = tools["ncu"].pop("kernels_s", {})
-    table = []
-    for name, e in events.items():
-        p = cupti.get(name, {})
-        table.append({
-            "function": name, "event_s": e["hot"], "cold_s": e.get("cold"), "overhead_s": e.get("overhead"),
-            "notes": e["notes"], "ncu_s": single.get(name), "profiler_kernels_s": p.get("kernels_s"),
-            "profiler_span_s": p.get("span_s"), "launches": p.get("launches"),
-            "off": e["hot"] / p["kernels_s"] - 1 if p else None, "off_span": e["hot"] / p["span_s"] - 1 if p else None,
-        })  # fmt: skip
-    off = [abs(row["off"]) for row in table if row["off"] is not None and row["profiler_kernels_s"] >= 20e-6]
-    span = [abs(row["off_span"]) for row in table if row["off_span"] is not None and row["profiler_kernels_s"] >= 20e-6]
+        ncu = {"done": False, "said": one_line(error)}
+    for row in table:
+        row["ncu_s"] = ncu.get("kernels_s", {}).get(row["function"])
+
+    def off(key: str, least: float) -> float:
+        rows = [r for r in table if key in r and r["kernels_s"] >= least]
+        return max([abs(r["hot_s"] / r[key] - 1) for r in rows], default=np.nan)
+
+    unnoticed = [r["function"] for r in table if r["function"] in odd and not r["notes"]]
     figures = [
         bench.Figure(
-            "events against the profiler's kernel times, kernels of 20 us and more", max(off, default=np.nan), 0.03
+            "events against the profiler, first kernel to last, of 20 us and more", off("span_s", 20e-6), 0.03
         ),
-        bench.Figure("events against the profiler's time from first to last", max(span, default=np.nan)),
+        bench.Figure("events against the profiler's kernels, of 50 us and more", off("kernels_s", 50e-6), 0.03),
+        bench.Figure("events against the profiler's kernels, of 20 us and more", off("kernels_s", 20e-6)),
+        bench.Figure("functions of other streams, or that wait, not noticed", len(unnoticed), 0),
     ]
     pairs = []
     for _ in range(20):
         gpu.hold(1e-4)
         start = gpu.timer.mark()
         pairs.append(gpu.timer.between(start, gpu.timer.mark()))
-    return {
-        "figures": figures, "table": table, "tools": tools, "pair_of_events_s": sorted(pairs), "hertz": gpu.hertz,
-        "flush": flushes(session), "gpu": cuda.describe(),
-    }  # fmt: skip
+    tools = {"torch.profiler": refused or "done", "ncu": ncu["said"] or "done"}
+    more = {"pair_of_events_s": sorted(pairs), "hertz": gpu.hertz, "flush": flushes(session), "gpu": cuda.describe()}
+    return {"figures": figures, "table": table, "tools": tools, **more}
 
 
 def flushes(session: Session) -> dict[str, float]:
@@ -653,10 +669,10 @@ def rows(session: Session) -> dict[str, Any]:
         peers = {
             "softmax": lambda x: torch.softmax(x, -1), "add": torch.add, "exp": torch.exp, "gelu": F.gelu,
             "sum": lambda x: x.sum(-1), "max": lambda x: x.amax(-1), "matmul": torch.matmul, "multiply": torch.multiply,
-            "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b), "log_softmax": lambda x: torch.log_softmax(x, -1),
+            "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b), "cumsum": lambda x: torch.cumsum(x, -1),
             "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
             "cross_entropy": F.cross_entropy, "logsumexp": lambda x: torch.logsumexp(x, -1), "sigmoid": torch.sigmoid,
-            "cumsum": lambda x: torch.cumsum(x, -1), "embedding": lambda ids, w: F.embedding(ids, w),
+            "log_softmax": lambda x: torch.log_softmax(x, -1), "embedding": lambda ids, w: F.embedding(ids, w),
         }  # fmt: skip
     except Exception as error:
         refused.append(f"torch: {one_line(error)}")
@@ -677,7 +693,7 @@ def rows(session: Session) -> dict[str, Any]:
                 continue
             with use_kernels(table, "cuda"):
                 row = bench.measure(case, function, variant, device="cuda", put=put, roofline=roof, max_time=0.3)
-            found.append(row.record() | {"device": "cuda", "said": str(row)[:300]})
+            found.append(row.record() | {"device": "cuda"})
     return {"rows": found, "roofline": roof.record(), "refused": refused, "gpu": cuda.describe()}
 
 
@@ -753,7 +769,7 @@ def ran(name: str, arguments: argparse.Namespace, end: float) -> dict[str, Any]:
 
 def summary(name: str, found: Mapping[str, Any]) -> list[str]:
     """A stage in a few lines."""
-    lines = [f"== {name}: {found.get('error') or f'''{found.get('seconds', 0):.0f} s'''}"]
+    lines = [f"== {name}: {found.get('error') or format(found['seconds'], '.0f') + ' s'}"]
     for f in found["figures"]:
         limit = "" if f["limit"] is None else f" (<= {f['limit']:g}: {'PASS' if f['passed'] else 'MISS'})"
         lines.append(
@@ -767,20 +783,18 @@ def summary(name: str, found: Mapping[str, Any]) -> list[str]:
         lines.append(json.dumps(found.get("tools", {})))
     if name == "operations" and "failing" in found:
         lines.append(f"{found['tried']} calls of {found['operations']} operations, {len(found['skipped'])} skipped")
-        lines += [
-            f"  {op}: {list(said.items())[0][0][:110]} x{sum(said.values())}" for op, said in found["failing"].items()
-        ]
-        lines = [*lines[:45], *[f"  and {len(lines) - 45} more"] * (len(lines) > 45), *map(str, found["errors"][:2])]
+        said = [f"  {op}: {next(iter(how))[:95]} x{sum(how.values())}" for op, how in found["failing"].items()]
+        lines += [*said[:24], *[f"  and {len(said) - 24} more"] * (len(said) > 24), *map(str, found["errors"][:2])]
     if name == "training":
         lines += [f"  {k}: {v}" for k, v in found.get("random", {}).items() if v != "equal"]
         lines += [found["training"]] if "training" in found else []
     if name == "honesty" and "table" in found:
         lines.append("  us: events hot, cold, host; profiler kernels, span; ncu")
         for r in found["table"]:
-            keys = ("event_s", "cold_s", "overhead_s", "profiler_kernels_s", "profiler_span_s", "ncu_s")
-            lines.append(f"  {r['function']}: {', '.join(us(r[k]) for k in keys)} {'; '.join(r['notes'])[:60]}")
-        lines += [f"  flush {json.dumps(found['flush'])}; {json.dumps(found['tools'])[:400]}"]
-        lines += [f"  a pair of events {us(found['pair_of_events_s'][0])} to {us(found['pair_of_events_s'][-1])} us"]
+            times = ", ".join(us(r.get(f"{key}_s")) for key in ("hot", "cold", "overhead", "kernels", "span", "ncu"))
+            lines.append(f"  {r['function']}: {times} {'; '.join(r['notes'])[:50]}")
+        lines.append(f"  cold after {json.dumps(found['flush'])}; {json.dumps(found['tools'])}")
+        lines.append(f"  pair of events {us(found['pair_of_events_s'][0])} to {us(found['pair_of_events_s'][-1])} us")
     if name == "roofline" and found["roofline"]:
         lines += [json.dumps({w: {k: f"{v:.3g}" for k, v in r.items()} for w, r in found["ways"].items()})]
         lines += [
@@ -792,7 +806,13 @@ def summary(name: str, found: Mapping[str, Any]) -> list[str]:
     if name == "verdicts":
         lines += [json.dumps(found.get("counts", {}))]
     if name == "rows":
-        lines += ["  " + r["said"][:170] for r in found["rows"]] + found.get("refused", [])
+        lines.append("  us: hot, cold, host; share of the roofline")
+        for r in found["rows"]:
+            what = f"  {r['case']} {'x'.join(map(str, r['axes'].values()))} {r['variant']}"
+            t = {k: us(np.median(v)) if v else "-" for k, v in (r["timing"] or {}).items() if k.endswith("_s")}
+            said = r["refused"][:120] or f"{t['hot_s']}, {t['cold_s']}, {t['overhead_s']}"
+            lines.append(f"{what}: {said}" + (f" {r['share_of_roofline']:.0%} {r['bound']}" if r["bound"] else ""))
+        lines += found.get("refused", [])
     return [line[:400] for line in lines]
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tinygrad_lm.bench import Timing, do_bench
-from tinygrad_lm.bench.timing import Flush, cache_sizes, uncertainty
+from tinygrad_lm.bench.devices import Flush, Host, cache_sizes, quickest_of_many
+from tinygrad_lm.bench.timing import uncertainty
 
 
 class Machine:
@@ -39,7 +40,7 @@ class Machine:
         self.now += 1e-2
 
     def bench(self, **options: Any) -> Timing:
-        return do_bench(self.function, clock=lambda: self.now, flush=self.flush, work=self.work, **options)
+        return do_bench(self.function, device=Host(lambda: self.now, self.flush, self.work), **options)
 
 
 def test_hot_and_cold_are_two_things() -> None:
@@ -129,6 +130,11 @@ def test_caches_are_read_and_filled_to_their_size(tmp_path: Path) -> None:
 def test_wrong_use_of_do_bench_is_one_line(options: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Machine().bench(**options)
+
+
+def test_the_quickest_of_many() -> None:
+    calls = []
+    assert 0 < quickest_of_many(lambda: calls.append(1), 0.0) < 1e-3 and len(calls) >= 5
 
 
 def test_do_bench_with_the_real_clock() -> None:

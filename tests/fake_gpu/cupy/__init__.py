@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lm.core import Tensor
+
 VERSION = "14.0.0"
 
 
@@ -74,6 +76,8 @@ class FakeArray(np.ndarray):
     machine: Machine
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **keywords):
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented  # it knows better
         if out:
             keywords["out"] = tuple(there(a) for a in out)
         result = getattr(ufunc, method)(*[there(a) for a in inputs], **keywords)
@@ -108,7 +112,8 @@ def there(value):
 
 def here(value, kind):
     if isinstance(value, list | tuple):
-        return type(value)(here(v, kind) for v in value)
+        made = [here(v, kind) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     return np.asarray(value).view(kind) if isinstance(value, np.ndarray | np.generic) else value
 
 
