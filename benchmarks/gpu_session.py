@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -39,7 +40,7 @@ import numpy as np
 
 import tinygrad_lm as tg
 from tinygrad_lm import bench
-from tinygrad_lm.backend import BACKENDS, Unavailable, cuda, get_backend, load_table, philox, use_kernels
+from tinygrad_lm.backend import BACKENDS, Unavailable, cuda, get_backend, launch, philox, use_kernels
 from tinygrad_lm.backend.report import report as doctor_report
 from tinygrad_lm.bench.devices import device_of, on_device
 from tinygrad_lm.core import flatten
@@ -151,44 +152,78 @@ def softmax_inputs(session: Session) -> Iterator[tuple[str, np.ndarray, Callable
         yield name, base, view
 
 
-def softmax(session: Session) -> dict[str, Any]:
-    """The CUDA kernel, compiled here, against float64."""
-    backend = get_backend("cuda")
-    kernel, back = load_table("cuda", backend)["softmax"], backend.to_numpy
-    begin = time.perf_counter()
-    kernel(backend.xp, backend.from_numpy(np.zeros((2, 2), np.float32)))
-    compiled, cases = time.perf_counter() - begin, []
+def softmax_cases(put: Callable, back: Callable, session: Session) -> Iterator[dict[str, Any]]:
+    """Every input of softmax, against float64: at most twice the error of the plain version, or 2 ulp."""
+    kernel, xp = cuda.load()["softmax"], get_backend("cuda").xp
     for name, array, view in softmax_inputs(session):
         x = view(array)
         exact = plain_softmax(x.astype(np.float64)) if x.size else x
-        there = view(backend.from_numpy(array))
+        there = view(put(array))
         kept = back(there).copy()
-        y = back(kernel(backend.xp, there))
+        y = back(kernel(xp, there))
         found, allowed = ulps(y, exact), max(2 * ulps(plain_softmax(x), exact), 2.0) if x.size else 0.0
         passed = found <= allowed and y.shape == x.shape and y.dtype == x.dtype and np.array_equal(back(there), kept)
-        cases.append({"input": name, "ulps": found, "allowed": allowed, "passed": bool(passed)})
+        yield {"kernel": "softmax", "input": name, "off": found, "allowed": allowed, "passed": bool(passed)}
     inf, nan = np.inf, np.nan
     rows = [[0, -inf, 1, -inf], [-inf] * 3 + [0], [-inf] * 4, [nan, 1, 2, 3], [1, 2, 3, nan], [inf, 0, 0, 0]]
     rows += [[inf, inf, -inf, nan], [1e30, 1e30, -1e30, 0], [0, -0.0, 0, 0]]
     for repeat in (1, 3, 17, 600):
         x = np.tile(np.array(rows, np.float32), repeat)
-        y = back(kernel(backend.xp, backend.from_numpy(x)))
-        passed = np.allclose(y, plain_softmax(x), rtol=1e-6, atol=0, equal_nan=True)
-        cases.append({"input": f"nan and inf, {4 * repeat} columns", "passed": bool(passed)})
-    failed = sum(not c["passed"] for c in cases)
-    worst = max(c["ulps"] for c in cases if "ulps" in c)
-    figures = [
-        bench.Figure("softmax on the GPU: wrong cases", failed, 0),
-        bench.Figure("worst error", worst, None, "ulp"),
-    ]
+        passed = np.allclose(back(kernel(xp, put(x))), plain_softmax(x), rtol=1e-6, atol=0, equal_nan=True)
+        yield {"kernel": "softmax", "input": f"nan and inf, {4 * repeat} columns", "passed": bool(passed)}
+
+
+def matmul_cases(put: Callable, back: Callable, session: Session) -> Iterator[dict[str, Any]]:
+    """Every rung of matmul on ragged sizes, batches and layouts; off: in units of what float32 sums may be off by."""
+    rng, xp = np.random.default_rng(1), get_backend("cuda").xp
+    shapes = [((1, 1), (1, 1)), ((33, 17), (17, 65)), ((127, 129), (129, 131)), ((2, 1, 31, 40), (3, 40, 20))]
+    shapes += [((5, 7, 64), (64, 33)), ((3, 0), (0, 4))]
+    shapes += (
+        [] if session.tiny else [((1000, 1003), (1003, 1001)), ((2048, 2048), (2048, 2048)), ((64, 4096), (4096, 8))]
+    )
+    layouts: dict[str, Callable[[Any], Any]] = {
+        "plain": lambda x: x,
+        "transposed": lambda x: x.swapaxes(-1, -2).copy().swapaxes(-1, -2),
+        "reversed": lambda x: x[..., ::-1, :].copy()[..., ::-1, :],
+    }
+    for rung in launch.LADDERS["matmul"]:
+        kernel = cuda.load({"matmul": rung})["matmul"]
+        for (m, n), (name, view) in itertools.product(shapes, layouts.items()):
+            a, b = (rng.normal(size=s).astype(np.float32) for s in (m, n))
+            y = back(kernel(xp, view(put(a)), view(put(b))))
+            wide = a.astype(np.float64), b.astype(np.float64)
+            allowed = 4 * max(m[-1], 1) ** 0.5 * 2.0**-24 * (np.abs(wide[0]) @ np.abs(wide[1]))
+            off = np.abs(y - wide[0] @ wide[1]) / np.where(allowed > 0, allowed, 1.0)
+            found = float(off.max(initial=0.0))
+            passed = found <= 1 and y.dtype == np.float32 and y.shape == allowed.shape
+            yield {"kernel": f"matmul {rung}", "input": f"{m} @ {n} {name}", "off": found, "passed": bool(passed)}
+
+
+def correct(session: Session) -> dict[str, Any]:
+    """The CUDA kernels, compiled here, against float64; and under the vendor's checkers."""
+    backend, cases, errors = get_backend("cuda"), [], []
+    for make in (softmax_cases, matmul_cases):
+        try:
+            for case in make(backend.from_numpy, backend.to_numpy, session):
+                cases.append(case)
+        except Exception as error:
+            errors.append(f"{make.__name__} after {len(cases)}: {one_line(error)}")
     checks = checked(session)
-    missing = sum(not found["done"] for found in checks.values())
-    figures.append(bench.Figure("checks by compute-sanitizer that failed or did not run", missing, 0))
-    return {"figures": figures, "cases": cases, "compile_s": compiled, "tools": checks}
+    figures = [
+        bench.Figure("kernels on the GPU: wrong cases", sum(not c["passed"] for c in cases), 0),
+        bench.Figure("kernels on the GPU: cases that could not be tried", len(errors), 0),
+        bench.Figure(
+            "checks by compute-sanitizer that failed or did not run", sum(not c["done"] for c in checks.values()), 0
+        ),
+    ]
+    worst: dict[str, float] = {}
+    for c in cases:
+        worst[c["kernel"]] = max(worst.get(c["kernel"], 0.0), c.get("off", 0.0))
+    return {"figures": figures, "cases": cases, "worst": worst, "errors": errors, "tools": checks}
 
 
 def checked(session: Session) -> dict[str, Any]:
-    """The same kernel under the vendor's checkers of memory and of races."""
+    """The same kernels under the vendor's checkers of memory and of races."""
     found = {}
     for word in ("memcheck", "racecheck"):
         limit = max(5.0, session.left() / 2 if word == "memcheck" else session.left() - 5)
@@ -204,9 +239,18 @@ def sanitized(session: Session) -> dict[str, Any]:
     backend = get_backend("cuda")
     if hasattr(backend.xp.cuda, "set_allocator"):
         backend.xp.cuda.set_allocator(None)  # of a pool's blocks it would not see the ends
-    kernel = load_table("cuda", backend)["softmax"]
+    kernel, rng = cuda.load()["softmax"], np.random.default_rng(0)
+
+    def draw(*shape: int) -> Any:
+        return backend.from_numpy(rng.normal(size=shape).astype(np.float32))
+
     for shape in ((1, 1), (3, 31), (2, 32), (4, 33), (3, 257), (2, 1000), (1, 5000), (500, 65)):
-        kernel(backend.xp, backend.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32)))
+        kernel(backend.xp, draw(*shape))
+    for rung in launch.LADDERS["matmul"]:
+        product = cuda.load({"matmul": rung})["matmul"]
+        for m, k, n in ((1, 1, 1), (33, 17, 65), (127, 129, 131), (200, 5, 3)):
+            product(backend.xp, draw(m, k), draw(k, n))
+            product(backend.xp, draw(k, m).T, draw(n, k).T)
     device_of("cuda").timer.finish()
     return {}
 
@@ -359,30 +403,32 @@ def training(session: Session) -> dict[str, Any]:
 
     wrong = sum(said != "equal" for said in random.values())
     figures = [bench.Figure("kinds of random numbers that differ from the CPU's", wrong, 0)]
-    found: dict[str, Any] = {"random": random}
-    try:
-        (here, losses, norms), (there, losses_gpu, norms_gpu) = trained("cpu"), trained("cuda")
-        off = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(there, here, strict=True))
-        apart = max(abs(a - b) / abs(b) for a, b in zip(losses_gpu, losses, strict=True))
+    found: dict[str, Any] = {"random": random, "training": {}}
+    here, losses, _ = trained("cpu")
+    for table in ("reference", "cuda"):
+        off = apart = np.nan
+        try:
+            with use_kernels(table, "cuda"):
+                there, found["training"][table], _ = trained("cuda")
+            off = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(there, here, strict=True))
+            apart = max(abs(a - b) / abs(b) for a, b in zip(found["training"][table], losses, strict=True))
+        except Exception as error:
+            found["training"][table] = [one_line(error), *traceback.format_exc().splitlines()[-12:]]
         figures += [
-            bench.Figure("gradients of a GPT, largest relative difference", float(off), 1e-5),
-            bench.Figure("20 losses, largest relative difference", apart, 1e-4),
+            bench.Figure(f"gradients of a GPT, kernels {table}, largest relative difference", float(off), 1e-5),
+            bench.Figure(f"20 losses, kernels {table}, largest relative difference", float(apart), 1e-4),
         ]
-        found |= {"losses": {"cpu": losses, "cuda": losses_gpu}, "norms": {"cpu": norms, "cuda": norms_gpu}}
-    except Exception as error:
-        figures.append(bench.Figure("gradients of a GPT, largest relative difference", np.nan, 1e-5))
-        found |= {"training": one_line(error), "traceback": traceback.format_exc().splitlines()[-12:]}
-    return {"figures": figures, **found}
+    return {"figures": figures, "losses_cpu": losses, **found}
 
 
 # ------------------------------------------------------------------- d: event times against the vendor's own profiler
 
 
-def kernels(session: Session) -> dict[str, Callable[[], Any]]:
+def timed_kernels(session: Session) -> dict[str, Callable[[], Any]]:
     """Functions of one kernel each, from a few microseconds to milliseconds, of several makers."""
     gpu, backend = device_of("cuda"), get_backend("cuda")
     xp, put, rng = backend.xp, backend.from_numpy, np.random.default_rng(0)
-    table = load_table("cuda", backend)
+    table = cuda.load()
     found: dict[str, Callable[[], Any]] = {"nothing": lambda: gpu.timer.wait(0)}
     for rows, columns in [
         (session.size(r, 8), session.size(c, 16)) for r, c in ((1024, 256), (8192, 1024), (65536, 1024))
@@ -395,6 +441,8 @@ def kernels(session: Session) -> dict[str, Callable[[], Any]]:
     for n in [session.size(n, 16) for n in (512, 1024, 4096)]:
         a = put(rng.normal(size=(n, n)).astype(np.float32))
         found[f"matmul {n}"] = functools.partial(xp.matmul, a, a, out=xp.zeros_like(a))
+        for rung in launch.LADDERS["matmul"] if n == session.size(1024, 16) else ():
+            found[f"matmul {n} {rung}"] = functools.partial(cuda.load({"matmul": rung})["matmul"], xp, a, a)
     for steps in (512, 8192):
         found[f"multiply-adds {steps}"] = gpu.timer.fma(steps)[1]
     try:
@@ -473,7 +521,7 @@ def profiled(function: Callable[[], Any], calls: int) -> dict[str, float]:
 
 def ncu_run(session: Session) -> dict[str, Any]:
     """What runs under ncu: each function three times, behind a marker."""
-    gpu, runtime, functions = device_of("cuda"), get_backend("cuda").xp.cuda.runtime, kernels(session)
+    gpu, runtime, functions = device_of("cuda"), get_backend("cuda").xp.cuda.runtime, timed_kernels(session)
     del functions["nothing"]  # it is the marker
     for function in functions.values():
         function()
@@ -521,7 +569,7 @@ def honesty(session: Session) -> dict[str, Any]:
     Between two kernels of a queue about a microsecond passes.  Events see it, as does the profiler from the first
     kernel to the last; the sum of its kernels does not.
     """
-    gpu, functions, odd, table, refused = device_of("cuda"), kernels(session), odd_ones(session), [], Counter()
+    gpu, functions, odd, table, refused = device_of("cuda"), timed_kernels(session), odd_ones(session), [], Counter()
     for name, function in {**functions, **odd}.items():
         timing = bench.do_bench(function, device="cuda", max_time=0.4)
         row: dict[str, Any] = {"function": name, "notes": list(timing.notes), "calls": timing.calls}
@@ -605,7 +653,7 @@ def roofline(session: Session) -> dict[str, Any]:
 def verdicts(session: Session) -> dict[str, Any]:
     """A against A, and against a copy of it that is 5 % slower, ten times each, with times by events."""
     gpu, backend = device_of("cuda"), get_backend("cuda")
-    xp, kernel = backend.xp, load_table("cuda", backend)["softmax"]
+    xp, kernel = backend.xp, cuda.load()["softmax"]
 
     def waits(cycles: int) -> Callable[[], Any]:
         return lambda: gpu.timer.wait(cycles)
@@ -682,9 +730,9 @@ def rows(session: Session) -> dict[str, Any]:
         except Exception as error:
             refused.append(f"{name}: {one_line(error)}")
             continue
-        variants: dict[str, tuple[Callable, Any, str]] = {"reference": (ours, None, "reference")}
-        if name == "softmax":
-            variants["cuda"] = (ours, None, "cuda")
+        variants: dict[str, tuple[Callable, Any, Any]] = {"reference": (ours, None, "reference")}
+        for rung in launch.LADDERS.get(name, ()):
+            variants[rung] = (ours, None, cuda.load({name: rung}))
         if name in peers:
             variants["torch"] = (peers[name], lambda a: torch.from_numpy(a).cuda(), "reference")
         for variant, (function, put, table) in variants.items():
@@ -703,7 +751,7 @@ def rows(session: Session) -> dict[str, Any]:
 # name -> (what it does, the seconds it may take).  The first ones take no times, and so may run at the same time.
 CHECKS: dict[str, tuple[Stage, int]] = {
     "doctor": (doctor, 60),
-    "softmax": (softmax, 150),
+    "correct": (correct, 150),
     "operations": (operations, 170),
     "training": (training, 120),
 }
@@ -778,8 +826,9 @@ def summary(name: str, found: Mapping[str, Any]) -> list[str]:
     us = lambda v: "-" if v is None else f"{v * 1e6:.4g}"  # noqa: E731
     if name == "doctor" and "gpu" in found:
         lines += [json.dumps(found[key]) for key in ("gpu", "packages", "tools")]
-    if name == "softmax":
-        lines += [f"  {c['input']}: {c.get('ulps')} ulp" for c in found.get("cases", ()) if not c["passed"]]
+    if name == "correct":
+        wrong = [f"  {c['kernel']} {c['input']}: {c.get('off')}" for c in found.get("cases", ()) if not c["passed"]]
+        lines += [*wrong[:12], *found.get("errors", ()), json.dumps(found.get("worst"))]
         lines.append(json.dumps(found.get("tools", {})))
     if name == "operations" and "failing" in found:
         lines.append(f"{found['tried']} calls of {found['operations']} operations, {len(found['skipped'])} skipped")
@@ -787,7 +836,7 @@ def summary(name: str, found: Mapping[str, Any]) -> list[str]:
         lines += [*said[:24], *[f"  and {len(said) - 24} more"] * (len(said) > 24), *map(str, found["errors"][:2])]
     if name == "training":
         lines += [f"  {k}: {v}" for k, v in found.get("random", {}).items() if v != "equal"]
-        lines += [found["training"]] if "training" in found else []
+        lines += [f"  {k}: {v[0]}" for k, v in found.get("training", {}).items() if isinstance(v[0], str)]
     if name == "honesty" and "table" in found:
         lines.append("  us: events hot, cold, host; profiler kernels, span; ncu")
         for r in found["table"]:

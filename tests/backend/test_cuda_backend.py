@@ -51,7 +51,7 @@ def test_wiring(cache: Path, gpu, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def cubin(source: Path, architecture: str) -> Path:
         compiled.append((source.name, architecture))
-        return Path("rows.cubin")
+        return Path("softmax-rows-0.cubin")
 
     monkeypatch.setattr(build, "cubin", cubin)
     backend = record.get_backend("cuda")
@@ -62,7 +62,7 @@ def test_wiring(cache: Path, gpu, monkeypatch: pytest.MonkeyPatch) -> None:
         y = backend.to_numpy(table["softmax"](gpu, x))
     assert y.sum(axis=-1) == pytest.approx(1.0)
     assert compiled == [("rows.cu", "sm_90")]  # once
-    launch = {"path": "rows.cubin", "grid": (3, 1, 1), "block": (256, 1, 1), "shared": 32}
+    launch = {"path": "softmax-rows-0.cubin", "grid": (3, 1, 1), "block": (256, 1, 1), "shared": 32}
     assert gpu.machine.launches == [launch, launch]
 
 

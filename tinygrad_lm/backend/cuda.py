@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -54,10 +54,13 @@ def devices() -> list[str]:
     return [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
 
 
-def load() -> dict[str, Callable[..., Any]]:
-    """The CUDA table; raises Unavailable where there is no GPU.  A kernel is compiled at its first call."""
+def load(rungs: Mapping[str, str] | None = None) -> dict[str, Callable[..., Any]]:
+    """The CUDA table, of these rungs (`launch.table`); raises Unavailable where there is no GPU.
+
+    A kernel is compiled at its first call.
+    """
     cupy_module()
-    return launch.table(_run)
+    return launch.table(_run, rungs)
 
 
 def _run(
