@@ -105,23 +105,42 @@ def test_work_on_another_stream_is_not_missed(bench: Bench, takes: float) -> Non
     assert near(timing.quartiles()[1], max(takes, LAUNCH), 0.2) and "timed by the wall clock" in timing.notes[0]
 
 
+def test_work_on_two_streams_is_timed_as_a_whole(bench: Bench) -> None:
+    def function() -> None:
+        bench.machine.enqueue(KERNEL)
+        with bench.machine.on_stream(7):
+            bench.machine.enqueue(5e-3)
+
+    timing = bench.bench(function)
+    assert near(timing.quartiles()[1], 5e-3, 0.01) and "it works on another stream" in timing.notes[0]
+
+
+def test_what_was_enqueued_before_is_not_in_a_time(bench: Bench) -> None:
+    for function in (bench.kernels(), bench.blocking()):
+        timed = on_device(function, bench.gpu)
+        bench.machine.enqueue(1e-2)
+        assert timed.seconds(1) <= KERNEL + LAUNCH + 1e-9
+
+
 def test_work_of_the_host_alone(bench: Bench) -> None:
     timing = bench.bench(lambda: bench.machine.spend(1e-4))
     assert near(timing.quartiles()[1], 1e-4) and "it enqueues nothing on the current stream" in timing.notes[0]
 
 
-def test_one_late_host_is_asked_again(bench: Bench) -> None:
-    """The host is interrupted for 10 ms in every 50th call: the time stays that of the GPU."""
+@pytest.mark.parametrize(("takes", "interrupted"), [(KERNEL, 1e-2), (2e-3, 0.1)])
+def test_one_late_host_is_asked_again(bench: Bench, takes: float, interrupted: float) -> None:
+    """The host is interrupted in every 50th call: the time stays that of the GPU."""
     calls = 0
 
     def function() -> None:
         nonlocal calls
         calls += 1
-        bench.machine.spend(1e-2 if calls % 50 == 0 else 0.0)
-        bench.machine.enqueue(KERNEL)
+        bench.machine.spend(interrupted if calls % 50 == 0 else 0.0)
+        bench.machine.enqueue(takes)
 
-    timing = bench.bench(function)
-    assert near(timing.hot.max(), KERNEL) and near(timing.cold.max(), KERNEL) and timing.notes == ()
+    timed = on_device(function, bench.gpu)
+    assert all(near(timed.seconds(1), takes) and near(timed.cold(), takes) for _ in range(100)) and calls > 200
+    assert timed.notes == ()
 
 
 def test_a_clock_that_slows_down_is_noted_with_what_the_gpu_says(bench: Bench, monkeypatch) -> None:
@@ -132,6 +151,13 @@ def test_a_clock_that_slows_down_is_noted_with_what_the_gpu_says(bench: Bench, m
     assert notes[-1].endswith("longer (sm_clock_mhz 1410.0, throttle_reasons ['power cap'])")
     bench.machine.slower = 0.0
     assert bench.bench(bench.kernels()).notes == ()
+
+
+def test_the_clock_is_known_by_its_quickest_run(bench: Bench) -> None:
+    assert near(bench.gpu.hertz, bench.machine.hertz, 0.01)
+    times = iter([2e-3, 1e-3, 5e-3, 4e-3, 3e-3])
+    bench.gpu.timer.wait = lambda cycles: bench.machine.enqueue(next(times))
+    assert near(bench.gpu.fixed(), 1e-3, 0.01)
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.05])

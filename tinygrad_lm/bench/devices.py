@@ -213,7 +213,8 @@ class OnGpu:
         self.function, self.gpu, self.batch = function, gpu, BATCH
         self.enqueued: float | None = None
         self.notes: tuple[str, ...] = ()
-        self.least = self.lead = self._look()  # seconds that the GPU is held up, per call
+        self.lead = 0.0  # seconds that the GPU is held up, per call
+        self._look()
 
     def __call__(self) -> Any:
         return self.function()
@@ -255,7 +256,7 @@ class OnGpu:
             if lead < LONGEST_LEAD:
                 self.lead = 2 * lead / n
             elif n > 1:
-                self.batch, self.lead = n // 2, self.least
+                self.batch = n // 2
             elif (failed := failed + 1) == 3:  # not by mischance
                 self._give_up("it waits for the GPU itself, or launches more than the queue holds")
         timer.finish()
@@ -268,8 +269,8 @@ class OnGpu:
         timer.finish()
         return calls, clock() - begin
 
-    def _look(self) -> float:
-        """Warm up; find out whether events on the current stream see what is done.  Twice the host's time of a call."""
+    def _look(self) -> None:
+        """Warm up, and find out whether events on the current stream see what is done."""
         timer, clock = self.gpu.timer, self.gpu.clock
         self.function()
         timer.finish()
@@ -285,13 +286,12 @@ class OnGpu:
             whole.append(clock() - begin)
         if min(behind) > max(2 * LEAST_LEAD, ELSEWHERE * min(whole)):
             self._give_up("it works on another stream than the current one")
-        self.lead = self.least = 2 * min(hosts)
+        self.lead = 2 * min(hosts)
         done, took = self._span(1)
         if not self.notes and took < 16 * LEAST_KERNEL:
             done, took = self._span(16)
             if not self.notes and took < done * LEAST_KERNEL:
                 self._give_up("it enqueues nothing on the current stream")
-        return self.least
 
     def _give_up(self, why: str) -> None:
         self.enqueued = None
