@@ -237,7 +237,7 @@ class OnGpu:
         The GPU is held up for twice as long as the host took last time.  Where that was not enough, for longer; where
         it cannot be enough, because the queue is full before that many launches are in it, fewer calls are made.
         """
-        timer, clock, failed = self.gpu.timer, self.gpu.clock, 0
+        timer, clock = self.gpu.timer, self.gpu.clock
         while not self.notes:
             n = min(calls, self.batch)
             lead = min(LEAST_LEAD + n * self.lead, LONGEST_LEAD)
@@ -257,7 +257,7 @@ class OnGpu:
                 self.lead = 2 * lead / n
             elif n > 1:
                 self.batch = n // 2
-            elif (failed := failed + 1) == 3:  # not by mischance
+            else:  # ten times in a row, so not by mischance
                 self._give_up("it waits for the GPU itself, or launches more than the queue holds")
         timer.finish()
         if flush:
