@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_lm.bench import Roofline, Timing, compare, do_bench
+from tinygrad_lm.bench import Case, Roofline, Timing, compare, do_bench, measure
 from tinygrad_lm.bench.devices import BATCH, Gpu, Host, OnGpu, device_of, on_device
 
 KERNEL, LAUNCH = 40e-6, 5e-6
@@ -184,6 +184,34 @@ def test_roofline_of_a_gpu(gpu, bench: Bench) -> None:
         "float32": "multiply-adds in registers",
         "float64": "matrix product 16 by cuBLAS (CuPy)",
     }
+
+
+def test_rows_of_a_gpu(gpu, bench: Bench) -> None:
+    """Inputs go there and results come back, for the gate; what the function does to its inputs does, too."""
+    case = Case("double", lambda rng: [rng.normal(size=50)], lambda x: 2 * x, flops=50.0, bytes=800)
+    row = measure(case, lambda x: x * 2, "honest", device=bench.gpu)
+    assert row.refused == "" and near(row.timing.quartiles()[1], gpu.machine.kernel)
+    seen = []
+
+    def spoiling(x):
+        seen.append(type(x))
+        y = x * 2
+        x *= 2
+        return y
+
+    assert "it changed its input 0" in measure(case, spoiling, device=bench.gpu).refused and set(seen) == {gpu.ndarray}
+    assert "it returns its input" in measure(case, lambda x: x, device=bench.gpu).refused
+    writes = Case("double", lambda rng: [rng.normal(size=50), np.empty(50)], lambda x: 2 * x, writes=(1,))
+    assert measure(writes, lambda x, out: gpu.multiply(x, 2, out=out), device=bench.gpu).refused == ""
+    assert "it writes nothing" in measure(writes, lambda x, out: None, device=bench.gpu).refused
+
+    class Other(gpu.ndarray):
+        pass
+
+    kinds = set()
+    put = lambda a: gpu.asarray(a).view(Other)  # noqa: E731
+    assert measure(case, lambda x: (kinds.add(type(x)), x * 2)[1], device=bench.gpu, put=put).refused == ""
+    assert kinds == {Other}
 
 
 def test_devices_by_word(gpu) -> None:

@@ -1,5 +1,6 @@
 """Timing that can be trusted: paired comparisons with a verdict, worker processes, and the record of where it ran."""
 
+from tinygrad_lm.bench.devices import on_device
 from tinygrad_lm.bench.figures import Figure, report, require
 from tinygrad_lm.bench.machine import environment
 from tinygrad_lm.bench.paired import Comparison, Verdict, compare, seconds
@@ -27,6 +28,7 @@ __all__ = [
     "function_of",
     "load",
     "measure",
+    "on_device",
     "report",
     "require",
     "save",
