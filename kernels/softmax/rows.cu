@@ -49,8 +49,13 @@ extern "C" __global__ void softmax_rows(const float* __restrict__ x, float* __re
     peak = block_fold(peak, x[0], per_warp, Larger());
     if (peak < LEAST) peak = 0.0f;  // -inf minus itself would be NaN
 
-    float sum = 0.0f;
-    for (int64_t c = first; c < columns; c += step) sum += expf(x[c] - peak);
+    float sum = 0.0f;  // of sums of 64: one by one, a long row would round a thousand times as often
+    for (int64_t from = first; from < columns; from += 64 * int64_t(step)) {
+        float part = 0.0f;
+        const int64_t to = from + 64 * int64_t(step) < columns ? from + 64 * int64_t(step) : columns;
+        for (int64_t c = from; c < to; c += step) part += expf(x[c] - peak);
+        sum += part;
+    }
     sum = block_fold(sum, 0.0f, per_warp, Plus());
     if (sum == 0.0f) sum = 1.0f;
 

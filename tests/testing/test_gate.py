@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_lm as tg
-from tinygrad_lm.testing.gate import Refused, verify
+from tinygrad_lm.testing.gate import Gate, Refused, listed, verify
 
 M, K, N = 17, 40, 23
 
@@ -273,6 +273,36 @@ def test_honest_functions_are_let_through(function, draw, writes, seed):
 def test_operations_are_let_through_in_every_dtype(ours, reference, dtype):
     for seed in range(5):
         verify(ours, reference, lambda rng: [rng.normal(size=(5, 19)).astype(dtype)], seed=seed)
+
+
+def one_by_one(a, b):
+    total = np.zeros((a.shape[0], b.shape[1]), "f4")
+    for k in range(a.shape[1]):
+        total += a[:, k : k + 1] * b[k]
+    return total
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_long_sums_one_by_one_are_honest_and_ten_bits_are_not(seed):
+    def long(rng):
+        return [rng.normal(size=(24, 4096)).astype("f4"), rng.normal(size=(4096, 40)).astype("f4")]
+
+    verify(one_by_one, np.matmul, long, seed=seed)
+    with pytest.raises(Refused, match="it computes in fewer bits"):
+        verify(in_ten_bits, np.matmul, long, seed=seed)
+    with pytest.raises(Refused):
+        verify(lambda a, b: a[:, :-1] @ b[:-1], np.matmul, long, seed=seed)
+
+
+def test_terms_are_counted():
+    def terms(reference, *inputs):
+        gate = Gate(None, reference, (), "", np.random.default_rng(0))
+        return gate.counted(list(inputs), listed(reference(*inputs)))
+
+    a, b = np.random.default_rng(0).normal(size=(5, 7)), np.random.default_rng(1).normal(size=(7, 3))
+    assert terms(np.matmul, a, b) == [7] and terms(np.tanh, a) == [1]
+    assert terms(lambda x: (x.sum(), x * 2), a) == [35, 1] and terms(softmax, a) == [7]
+    assert terms(lambda x, ids: x[ids], a, np.array([0, 0])) in ([2.5], [1]) and terms(np.abs, a[:0]) == [1]
 
 
 def test_torch_functions_and_integers():

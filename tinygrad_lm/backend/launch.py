@@ -58,7 +58,7 @@ def softmax(run: Run, xp: Any, x: Any, *, axis: int = -1) -> Any:
     rows = x.size // columns
     if rows > MOST_BLOCKS or columns >= 2**31:
         return NotImplemented
-    threads = min(256, -(-columns // WARP) * WARP)
+    threads = min(256 if columns <= 4096 else 1024, -(-columns // WARP) * WARP)
     shared = threads // WARP * 4
     arguments = [xp.ascontiguousarray(x), out, np.int32(columns)]
     run("softmax/rows.cu", "softmax_rows", (rows, 1, 1), (threads, 1, 1), shared, arguments)

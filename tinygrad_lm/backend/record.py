@@ -147,13 +147,14 @@ def _swapped() -> None:
 
 
 def backend_of(*arrays: Any) -> Backend:
-    """The one backend of these arrays.  Python scalars and None belong to none; mixtures raise and name both."""
+    """The one backend of these arrays.  Scalars, Python's and NumPy's, and None belong to none; mixtures raise and name
+    both."""
     found: dict[str, Backend] = {}
     for a in arrays:
         backend = BY_TYPE.get(type(a))
-        if backend is None and isinstance(a, numpy.generic):  # a scalar of a type that NumPy does not have: bfloat16
-            backend = BY_TYPE[type(a)] = CPU
-        if backend is not None:
+        if isinstance(a, numpy.generic):
+            BY_TYPE.setdefault(type(a), CPU)  # a scalar of a type that NumPy does not have: bfloat16
+        elif backend is not None:
             found[backend.device] = backend
         elif isinstance(a, (list, tuple)) or not isinstance(a, (int, float, complex, type(None))):
             room = type(a).__module__.split(".")[0]

@@ -21,6 +21,7 @@ import numpy as np
 
 MOST_CALLS = 1 << 24  # per sample; a function of 10 ns reaches 0.1 s with it
 MOST_PAIRS = 200  # that the estimate looks at one by one: its work grows with the square
+OUTSIDE = 0.04  # of the bootstrap's interval; with 0.05 it leaves the truth out in 5.2 % of 5000 made-up runs
 DRIFT = 0.05  # of both functions' times, from the first quarter of a run to the last, before it is worth a note
 
 
@@ -116,7 +117,7 @@ def compare(
 
     ``max_time``: go on for as many seconds until the verdict is not UNSURE.  The samples are looked at after
     ``rounds`` rounds and whenever they have about doubled, and who looks k times is wrong more often than who looks
-    once: each look has an interval of ``1 - 0.05 / k``, so that all of them together hold the truth with 95 %.
+    once: each look has a k-th of the error, so that all of them together hold the truth with 95 %.
 
     ``collect`` says whether Python's cyclic garbage collector may run while the clock does: off by default, because it
     strikes at random; on for code whose garbage is part of its cost, as in training.
@@ -158,7 +159,7 @@ def compare(
             samples = np.array(pairs)
             if samples.min() <= 0:
                 raise ValueError("compare: a sample took no time on this clock; raise min_time")
-            shift = _shift(np.log(samples[:, 0] / samples[:, 1]), seed, 0.05 / len(looks))
+            shift = _shift(np.log(samples[:, 0] / samples[:, 1]), seed, OUTSIDE / len(looks))
             middle, low, high = np.exp(shift).tolist()
             verdict = judged(low, high, same)
             if verdict is not Verdict.UNSURE or clock() >= end:

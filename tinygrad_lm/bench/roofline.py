@@ -40,7 +40,8 @@ class Placed:
         return self.share <= TOO_FAST
 
     def __str__(self) -> str:
-        said = f"{quantity(self.flops)}FLOP/s, {quantity(self.bandwidth)}B/s, {self.share:.0%} of the roofline"
+        computed = f"{quantity(self.flops)}FLOP/s, " if self.flops else ""
+        said = f"{computed}{quantity(self.bandwidth)}B/s, {self.share:.0%} of the roofline"
         where = f"{self.intensity:.3g} FLOP per byte, the ridge is at {self.ridge:.3g}"
         if not self.believable:
             return f"{said}: faster than this machine is ({where}), so it was not all computed"
@@ -53,8 +54,8 @@ class Roofline:
     best(function) -> seconds of its quickest call, by which everything is measured: the device's own, unless told.
 
     >>> quiet = Roofline(best=lambda function: 1e-3)
-    >>> print(quiet.place(2e-3, flops=2e9, bytes=4e6))
-    1 TFLOP/s, 2 GB/s, 95% of the roofline (memory-bound: 500 FLOP per byte, the ridge is at 1.02e+03)
+    >>> print(quiet.place(2e-3, flops=2e9, bytes=2**22))
+    1 TFLOP/s, 2.1 GB/s, 50% of the roofline (memory-bound: 477 FLOP per byte, the ridge is at 512)
     """
 
     def __init__(self, device: Any = "cpu", best: Callable[[Callable[[], Any]], float] | None = None):
@@ -80,21 +81,27 @@ class Roofline:
         return rates[self.ways[dtype]]
 
     def bandwidth(self, size: int) -> float:
-        """Bytes per second, read and written, where `size` of them are touched: those of the caches if they fit."""
-        bits = bits_of(size)
-        if bits not in self.bandwidths:
-            self.bandwidths[bits] = self.moved(bits)
-        return self.bandwidths[bits]
+        """Bytes per second, read and written, where `size` of them are touched: those of the caches if they fit.
+
+        The better of the two powers of two around it: small sizes are the better the larger they are, others the
+        smaller.
+        """
+        for bits in around(size):
+            if bits not in self.bandwidths:
+                self.bandwidths[bits] = self.moved(bits)
+        return max([self.bandwidths[bits] for bits in around(size)])
 
     def moved(self, bits: int) -> float:
         return max([moved / self.best(function) for moved, function in self.device.streams(2**bits).values()])
 
     def doubt(self, size: int, dtype: Any = np.float32, times: int = 3) -> None:
         """Measure these peaks again and keep the better: the machine may have been busy with something else."""
-        name, bits = name_of(dtype), bits_of(size)
+        name = name_of(dtype)
+        self.place(1.0, 1.0, size, dtype)
         for _ in range(times):
-            self.peaks[name] = max(self.peak(name), self.computed(name))
-            self.bandwidths[bits] = max(self.bandwidth(size), self.moved(bits))
+            self.peaks[name] = max(self.peaks[name], self.computed(name))
+            for bits in set(around(size)):
+                self.bandwidths[bits] = max(self.bandwidths[bits], self.moved(bits))
 
     def place(self, seconds: float, flops: float, bytes: int, dtype: Any = np.float32) -> Placed:
         """Where a time stands that was needed for `flops` operations on `bytes` bytes, read and written."""
@@ -114,9 +121,14 @@ class Roofline:
         }
 
 
-def bits_of(size: float) -> int:
-    """The power of two that stands for working sets of about this size."""
-    return max(LEAST_BYTES, int(size)).bit_length() - 1
+def around(size: float) -> tuple[int, int]:
+    """The powers of two between which a working set of this size lies.
+
+    >>> around(100_000), around(65536)
+    ((16, 17), (16, 16))
+    """
+    size = max(LEAST_BYTES, int(size))
+    return size.bit_length() - 1, (size - 1).bit_length()
 
 
 def name_of(dtype: Any) -> str:

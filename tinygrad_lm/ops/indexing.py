@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -114,6 +113,13 @@ def why_not_assigned(x, v, index):
 def setitem(xp, x, v, *, index):
     """A copy of x whose [index] is v (broadcast, and cast to x's dtype).  Where an index repeats, the last v stays."""
     out = x.copy()
+    if may_repeat(index):  # which of several writes to one place comes last is not defined on a GPU: all write the same
+        writer = last_writer(xp, x.shape, index)
+        v = xp.asarray(v)
+        v = v.reshape(
+            v.shape[max(0, v.ndim - writer.ndim) :]
+        )  # leading axes of size 1, which an assignment passes over
+        v = xp.broadcast_to(v, writer.shape).reshape(-1)[writer]
     out[index] = v
     return out
 
@@ -151,11 +157,16 @@ def may_repeat(index):
 
 def last_written(g, index):
     """Booleans shaped like g[index]: False where the same index comes again later, so that what was written is lost."""
-    xp = backend_of(raw(g)).xp
-    writer = xp.zeros(g.shape, int)
-    order = xp.arange(math.prod(writer[index].shape)).reshape(writer[index].shape)
-    writer[index] = order
-    return writer[index] == order
+    writer = last_writer(backend_of(raw(g)).xp, g.shape, index)
+    return writer == backend_of(writer).xp.arange(writer.size).reshape(writer.shape)
+
+
+def last_writer(xp, shape, index):
+    """Shaped like x[index]: the number, in C order, of the last entry there that is written to the same place."""
+    written = xp.zeros(shape, int)
+    order = xp.arange(written[index].size).reshape(written[index].shape)
+    xp.maximum.at(written, index, order)
+    return written[index]
 
 
 # ---------------------------------------------------------------------------------------------------- tables

@@ -16,7 +16,7 @@ from tinygrad_lm.core import op, raw
 from tinygrad_lm.ops.choosing import where
 from tinygrad_lm.ops.joining import concatenate
 from tinygrad_lm.ops.products import matmul, trace
-from tinygrad_lm.ops.reduction import sum
+from tinygrad_lm.ops.reduction import peak, sum
 from tinygrad_lm.ops.samples import M, N, S, case
 from tinygrad_lm.ops.shape import expand_dims, reshape, transposed
 
@@ -83,7 +83,7 @@ def vanishes(part, whole):
 def largest(values):
     """The largest size among the last axis, which is kept."""
     xp = backend_of(values).xp
-    return xp.max(xp.abs(values), axis=-1, keepdims=True, initial=0).astype(values.dtype)
+    return peak(xp, xp.abs(values), -1, 0).astype(values.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------- equations
@@ -140,6 +140,9 @@ def solve(xp, a, b):
     if not b.ndim or b.shape[-2 if b.ndim > 1 else 0] != a.shape[-1]:
         n = a.shape[-1]
         raise ValueError(f"b must be a vector ({n},) or matrices (..., {n}, k), got {b.shape}")
+    if b.ndim > 1 and a.shape[:-2] != b.shape[:-2]:  # CuPy's solve does not broadcast
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = xp.broadcast_to(a, (*batch, *a.shape[-2:])), xp.broadcast_to(b, (*batch, *b.shape[-2:]))
     try:
         return xp.linalg.solve(a, b)
     except np.linalg.LinAlgError:

@@ -6,7 +6,7 @@ import math
 
 from tinygrad_lm.core import op, raw
 from tinygrad_lm.ops.exponential import exp
-from tinygrad_lm.ops.reduction import mean, sum
+from tinygrad_lm.ops.reduction import mean, peak, sum
 from tinygrad_lm.ops.samples import N, case, kink
 from tinygrad_lm.ops.shape import floating, why_not_along
 
@@ -63,7 +63,7 @@ def softmax(xp, x, *, axis=-1):
 
 def finite_top(xp, x, axis):
     """The largest element along `axis`, which is kept; 0 where there is nothing but -inf."""
-    top = xp.max(x, axis=axis, keepdims=True, initial=-xp.inf)
+    top = peak(xp, x, axis, -xp.inf)
     return xp.where(top == -xp.inf, 0, top).astype(x.dtype, copy=False)
 
 

@@ -72,6 +72,14 @@ def reduced_shape(shape, axis):
     return tuple([n for i, n in enumerate(shape) if i not in axes])
 
 
+def peak(xp, x, axis, least):
+    """The largest element along `axis`, which is kept; `least` where there is none, which CuPy's max cannot be told."""
+    axes = reduced_axes(axis, x.ndim)
+    if 0 in [x.shape[i] for i in axes]:
+        return xp.full([1 if i in axes else n for i, n in enumerate(x.shape)], least, x.dtype)
+    return xp.max(x, axis=axes, keepdims=True)
+
+
 def count(shape, axis):
     """How many elements each result is made of."""
     return math.prod([shape[i] for i in reduced_axes(axis, len(shape))])
@@ -460,12 +468,13 @@ def norm(xp, x, *, ord=2, axis=None, keepdims=False):
     if ord == 1:
         return xp.sum(size, axis=axis, keepdims=keepdims) * 1.0
     if ord == math.inf:
-        return xp.max(size, axis=axis, keepdims=keepdims, initial=0) * 1.0
+        top = peak(xp, size, axis, 0) * 1.0
+        return top if keepdims else top.reshape(reduced_shape(x.shape, axis))
     if ord == -math.inf:
         return xp.min(size, axis=axis, keepdims=keepdims) * 1.0
     if not ord > 0:
         raise ValueError(f"ord must be positive, 0, inf or -inf, got {ord}")
-    top = xp.max(size, axis=axis, keepdims=True, initial=0)
+    top = peak(xp, size, axis, 0)
     unit = xp.where((top > 0) & xp.isfinite(top), top, 1)
     out = unit * xp.sum((size / unit) ** ord, axis=axis, keepdims=True) ** (1 / ord)
     return out if keepdims else out.reshape(reduced_shape(x.shape, axis))

@@ -10,9 +10,10 @@ from tinygrad_lm.backend import backend_of, dropout_mask
 from tinygrad_lm.core import ndim_of, op, raw
 from tinygrad_lm.ops.choosing import where
 from tinygrad_lm.ops.exponential import exp
+from tinygrad_lm.ops.normalization import finite_top
 from tinygrad_lm.ops.products import matmul
 from tinygrad_lm.ops.random import dropout as dropped
-from tinygrad_lm.ops.reduction import sum
+from tinygrad_lm.ops.reduction import peak, sum
 from tinygrad_lm.ops.samples import N, booleans, case
 from tinygrad_lm.ops.shape import reshape, transposed
 
@@ -105,8 +106,7 @@ def fused_attention(xp, q, k, v, mask=None, *, causal=False, scale=None, dropout
     if min(q.ndim, k.ndim, v.ndim) < 2:
         raise ValueError("too few axes")
     s = scores(xp, q, k, mask, causal, scale_of(q, scale))
-    top = xp.max(s, axis=-1, keepdims=True, initial=-xp.inf)
-    top = xp.where(top == -xp.inf, 0, top).astype(s.dtype, copy=False)
+    top = finite_top(xp, s, -1)
     s -= top
     p = xp.exp(s, out=s)
     total = xp.sum(p, axis=-1, keepdims=True)
@@ -170,7 +170,7 @@ def weights(q, k, mask, causal, scale):
         s = s + mask
     if allowed is None:
         allowed = xp.ones((1, 1), bool)
-    top = xp.max(xp.where(allowed, raw(s), -xp.inf), axis=-1, keepdims=True, initial=-xp.inf)
+    top = peak(xp, xp.where(allowed, raw(s), -xp.inf), -1, -xp.inf)
     top = xp.where(xp.isfinite(top), top, 0).astype(s.dtype)
     e = where(allowed, exp(where(allowed, s, 0.0) - top), 0.0)
     total = sum(e, axis=-1, keepdims=True)

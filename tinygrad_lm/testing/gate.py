@@ -16,7 +16,9 @@ from tinygrad_lm.testing.adapters import EPS, SMALLEST, dtype_of, to_float64
 
 OUTLIERS = 64.0  # how much larger than the others some entries are made
 ROUNDINGS = 16.0  # how much more a function may be off than rounding its inputs once would make it, at worst
+PER_TERM = 2.0  # and this times the square root of the number of terms: a sum one by one rounds that many times
 DRAWS = 8
+PROBES = 3  # entries of each input that are changed to see how many entries of the result depend on them
 
 
 class Refused(AssertionError):
@@ -45,8 +47,9 @@ def verify(
 
     It is called three times: with fresh inputs; with other numbers in the same arrays; and with fresh arrays again.
     A few entries of every floating input are made `outliers` times as large (1 leaves them).  What it may be off by is
-    computed, entry by entry: 16 times what rounding the inputs does to the reference, 8 roundings of the result, and
-    one of the largest result.  It must not change its other inputs, nor return less precision than it was given.
+    computed, entry by entry: 16 + 2 sqrt(n) times what rounding the inputs does to the reference, where n inputs go
+    into a result (seen by changing some), 8 roundings of the result, and one of the largest result.  It must not change
+    its other inputs, nor return less precision than it was given.
     seed: None draws anew each time.
 
     >>> import numpy as np, tinygrad_lm as tg
@@ -88,6 +91,7 @@ class Gate:
     ):
         self.function, self.reference, self.writes, self.name, self.rng = function, reference, writes, name, rng
         self.before: list[np.ndarray] = []  # what the last call answered
+        self.terms: list[float] = []  # inputs that go into an entry of each result
 
     def ask(self, inputs: list, call: str) -> None:
         """One call, judged."""
@@ -122,10 +126,28 @@ class Gate:
             with np.errstate(invalid="ignore"):
                 off = [np.abs(y - e) for y, e in zip(listed(self.reference(*near)), exact, strict=True)]
             moved = [np.fmax(m, np.where(np.isfinite(o), o, 0.0)) for m, o in zip(moved, off, strict=True)]
+        self.terms = self.terms or self.counted(wide, exact)
         sizes = [np.abs(e) for e in exact]
         largest = [s[np.isfinite(s)].max(initial=0.0) for s in sizes]  # terms of that size may have cancelled
-        each = zip(moved, sizes, largest, strict=True)
-        return exact, [ROUNDINGS * m + eps * (8 * size + top) for m, size, top in each]
+        each = zip(moved, sizes, largest, self.terms, strict=True)
+        factors = [(ROUNDINGS + PER_TERM * n**0.5, m, eps * (8 * size + top)) for m, size, top, n in each]
+        return exact, [factor * m + rest for factor, m, rest in factors]
+
+    def counted(self, wide: list, exact: list[np.ndarray]) -> list[float]:
+        """How many inputs an entry of each result depends on: what changing one entry changes, times their number."""
+        terms = [1.0 for _ in exact]
+        for i, x in enumerate(wide):
+            if not isinstance(x, np.ndarray) or x.dtype != np.float64 or not x.size:
+                continue
+            changed = np.zeros(len(exact))
+            for _ in range(PROBES):
+                other = x.copy()
+                other.reshape(-1)[self.rng.integers(x.size)] += 1 + np.abs(x).max()
+                with np.errstate(all="ignore"):
+                    results = listed(self.reference(*wide[:i], other, *wide[i + 1 :]))
+                changed = np.maximum(changed, [np.sum(y != e) for y, e in zip(results, exact, strict=True)])
+            terms = [max(n, c * x.size / max(e.size, 1)) for n, c, e in zip(terms, changed, exact, strict=True)]
+        return terms
 
     def compare(
         self, got: np.ndarray, wanted: np.ndarray, allowed: np.ndarray, which: str, read: list, k: int, call: str
