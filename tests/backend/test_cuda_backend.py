@@ -139,3 +139,14 @@ def test_no_cuda_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setattr(build, "find_nvrtc", lambda: None)
     with pytest.raises(build.BuildFailed, match="no CUDA compiler found"):
         build.cubin(build.kernels_folder() / "softmax" / "rows.cu", "sm_90")
+
+
+@pytest.mark.parametrize("name", ["fmax", "fmin", "xlogy"])
+def test_numbers_beside_arrays_of_a_gpu(gpu, name: str) -> None:
+    """A number belongs to no device, in a derivative that is made of simpler operations either."""
+    x = record.get_backend("cuda").from_numpy(np.array([1.0, 2.5, 4.0]))
+    y, pull = tg.vjp(lambda a: getattr(tg, name)(a, 2.0), x)
+    (g,) = pull(x)
+    assert type(y) is type(g) is gpu.ndarray
+    expected = tg.vjp(lambda a: getattr(tg, name)(a, 2.0), np.array([1.0, 2.5, 4.0]))[1](np.array([1.0, 2.5, 4.0]))[0]
+    assert np.array_equal(to_float64(g), expected)

@@ -47,7 +47,7 @@ from tinygrad_lm.config import recording
 from tinygrad_lm.core.errors import NotDifferentiable
 from tinygrad_lm.core.functional import pullback
 from tinygrad_lm.core.plan import EMPTY, RESERVED, Plan, boxed, caller, compiled, guard
-from tinygrad_lm.core.tensor import Tensor, raw
+from tinygrad_lm.core.tensor import Tensor, as_array, raw
 
 KEYWORD, POSITIONAL, VARIADIC = (
     inspect.Parameter.KEYWORD_ONLY,
@@ -159,7 +159,10 @@ class Op:
                 return plain(*tensors, **params)
 
             recorded = any(isinstance(v, Tensor) for v in values)
-            grads = pullback(of_served, [values[i] for i in at], create_graph=recorded, once=True)[1](g)
+            to_device = backend_of(*map(raw, g if isinstance(g, tuple) else (g,))).from_numpy  # numbers live nowhere
+            leaves = [values[i] for i in at]
+            leaves = [to_device(as_array(v)) if isinstance(v, int | float) else v for v in leaves]
+            grads = pullback(of_served, leaves, create_graph=recorded, once=True)[1](g)
             grads = [d if d is None or d.dtype == t else d.astype(t) for d, t in zip(grads, given, strict=True)]
             return grads if len(at) > 1 else grads[0]
 
