@@ -77,7 +77,7 @@ def peak(xp, x, axis, least):
     axes = reduced_axes(axis, x.ndim)
     if 0 in [x.shape[i] for i in axes]:
         return xp.full([1 if i in axes else n for i, n in enumerate(x.shape)], least, x.dtype)
-    return xp.max(x, axis=axes, keepdims=True)
+    return xp.max(x, axis=axis if x.ndim else None, keepdims=True)  # CuPy's numbers have no axis -1
 
 
 def count(shape, axis):
