@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygrad_lm.bench import Comparison, Verdict, compare
-from tinygrad_lm.bench.paired import _shift, _widening, seconds
+from tinygrad_lm.bench.paired import _shift, seconds, widening
 
 
 class Machine:
@@ -98,20 +98,20 @@ def test_shift_is_the_median_of_pairwise_means_and_its_resamples_are_true_ones()
     counts = np.random.default_rng(3).multinomial(9, np.full(9, 1 / 9), 50)
     resampled = [centre(np.repeat(d, w)) for w in counts]
     assert middle == pytest.approx(centre(d))
-    wide = middle + (np.quantile(resampled, [0.025, 0.975]) - middle) * _widening(9)
+    wide = middle + (np.quantile(resampled, [0.025, 0.975]) - middle) * widening(9)
     assert (low, high) == pytest.approx(tuple(wide))
 
 
-def test_widening_is_student_over_normal() -> None:
+def testwidening_is_student_over_normal() -> None:
     for n, t in ((8, 2.3646), (20, 2.0930), (50, 2.0096)):  # the 97.5 % quantile of Student's t with n - 1 degrees
-        assert _widening(n) == pytest.approx(t / 1.95996 * math.sqrt(n / (n - 1)), rel=5e-3)
+        assert widening(n) == pytest.approx(t / 1.95996 * math.sqrt(n / (n - 1)), rel=5e-3)
 
 
 @pytest.mark.parametrize("outside", [0.05, 0.05 / 6])
-def test_widening_is_student_over_normal_at_other_levels(outside: float) -> None:
+def testwidening_is_student_over_normal_at_other_levels(outside: float) -> None:
     t = {0.05: 2.2622, 0.05 / 6: 3.3642}[outside]  # of 9 degrees
     z = {0.05: 1.9600, 0.05 / 6: 2.6383}[outside]
-    assert _widening(10, outside) == pytest.approx(t / z * math.sqrt(10 / 9), rel=2e-2)
+    assert widening(10, outside) == pytest.approx(t / z * math.sqrt(10 / 9), rel=2e-2)
 
 
 def test_a_small_difference_is_found_with_time() -> None:

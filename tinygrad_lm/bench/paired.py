@@ -251,8 +251,7 @@ def _shift(d: np.ndarray, seed: int, outside: float = 0.05, resamples: int = 100
     w_i * w_j times (and w_i * (w_i + 1) / 2 times where i = j), so its median is a weighted median of that one list.
     More than 200 values are replaced by the medians of as many runs of neighbours.
     """
-    if len(d) > MOST_PAIRS:
-        d = np.array([np.median(part) for part in np.array_split(d, MOST_PAIRS)])
+    d = blocks(d)
     n = len(d)
     i, j = np.triu_indices(n)
     means = (d[i] + d[j]) / 2
@@ -269,10 +268,17 @@ def _shift(d: np.ndarray, seed: int, outside: float = 0.05, resamples: int = 100
         centres.append((means[(below < half).sum(axis=1)] + means[(below <= half).sum(axis=1)]) / 2)
     middle, resampled = np.split(np.concatenate(centres), [1])
     ends = np.quantile(resampled, [outside / 2, 1 - outside / 2]) - middle
-    return np.concatenate([middle, middle + ends * _widening(n, outside)])
+    return np.concatenate([middle, middle + ends * widening(n, outside)])
 
 
-def _widening(n: int, outside: float = 0.05) -> float:
+def blocks(values: np.ndarray) -> np.ndarray:
+    """At most 200 values: where there are more, the medians of as many runs of neighbours."""
+    if len(values) <= MOST_PAIRS:
+        return values
+    return np.array([np.median(part) for part in np.array_split(values, MOST_PAIRS)])
+
+
+def widening(n: int, outside: float = 0.05) -> float:
     """What a percentile bootstrap of ``n`` values lacks.
 
     Its variance is that of a division by n where n - 1 would be unbiased, and it knows nothing of Student's t, here as

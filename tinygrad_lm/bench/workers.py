@@ -8,18 +8,23 @@ neither library's allocator or threads exist in the other's process.
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
-import time
-import traceback
-from collections.abc import Callable, Mapping
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tinygrad_lm.bench import child
+
 
 class Worker:
-    """``make(*args)`` built in a fresh process; ``worker()`` calls the result there and returns what it returned.
+    """``make(*args)`` built in a fresh process; ``worker(...)`` calls the result there and returns what it returned.
 
     ``make`` must be importable by name (a function of a module or of the script) and what passes must be picklable.
     ``env`` is added to the new process's environment before any import: the place for thread counts.
@@ -42,7 +47,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._name = getattr(make, "__qualname__", repr(make))
-        self._process = context.Process(target=_serve, args=(theirs, make, args, lead_in), daemon=True)
+        target = functools.partial(child.serve, theirs, functools.partial(make, *args), lead_in)
+        self._process: Any = context.Process(target=target, daemon=True)
         before = dict(os.environ)
         os.environ.update(env or {})
         try:
@@ -51,29 +57,43 @@ class Worker:
             os.environ.clear()
             os.environ.update(before)
             theirs.close()
+        self._started()
+
+    def _started(self) -> None:
         try:
             self._answer()
         except BaseException:
             self.close()
             raise
 
-    def __call__(self) -> Any:
+    def __call__(self, *args: Any) -> Any:
         """Call once, over there."""
-        self._pipe.send(0)
+        self._ask(args)
         return self._answer()
 
     def seconds(self, calls: int) -> float:
         """Seconds that ``calls`` calls take, by the worker's clock."""
-        self._pipe.send(calls)
+        self._ask(calls)
         return self._answer()
 
     def close(self) -> None:
         """Let the process end, and wait for it."""
         self._pipe.close()
-        self._process.join(10)
+        self._wait(10)
+
+    def _wait(self, seconds: float) -> int | None:
+        """Its exit code; it is killed if it does not end in time."""
+        self._process.join(seconds)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        return self._process.exitcode
+
+    def _ask(self, what: Any) -> None:
+        try:
+            self._pipe.send(what)
+        except BrokenPipeError:
+            raise RuntimeError(f"worker {self._name} died with exit code {self._wait(10)}") from None
 
     def __enter__(self) -> Worker:
         return self
@@ -84,43 +104,45 @@ class Worker:
     def _answer(self) -> Any:
         try:
             good, value = self._pipe.recv()
-        except EOFError:
-            self._process.join(10)
-            raise RuntimeError(f"worker {self._name} died with exit code {self._process.exitcode}") from None
+        except (EOFError, ConnectionResetError):
+            raise RuntimeError(f"worker {self._name} died with exit code {self._wait(10)}") from None
         if not good:
             raise RuntimeError(f"worker {self._name} failed:\n{value}")
         return value
 
 
-def _serve(pipe: Connection, make: Callable[..., Callable[[], Any]], args: tuple[Any, ...], lead_in: float) -> None:
-    """The other side: answer (True, value) or (False, traceback) until the pipe closes.  0 asks for a call's result."""
-    function: Callable[[], Any] | None = None
-    calls = 0
-    while True:
-        try:
-            if function is None:
-                function, value = make(*args), None
-            elif calls == 0:
-                value = function()
-            else:
-                value = _timed(function, calls, lead_in)
-            answer = (True, value)
-        except Exception:
-            answer = (False, traceback.format_exc())
-        try:
-            pipe.send(answer)
-            if function is None:
-                return
-            calls = pipe.recv()
-        except (EOFError, BrokenPipeError, KeyboardInterrupt):
-            return
+class Checkout(Worker):
+    """An operation as the package in ``folder`` has it, any version of it, on a few sets of inputs in turn.
 
+    ``worker(*arrays)`` gives its result on others, as NumPy arrays.
+    """
 
-def _timed(function: Callable[[], Any], calls: int, lead_in: float) -> float:
-    start = time.perf_counter()
-    while time.perf_counter() - start < lead_in:
-        function()
-    start = time.perf_counter()
-    for _ in range(calls):
-        function()
-    return time.perf_counter() - start
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        params: Mapping[str, Any],
+        sets: Sequence[Sequence[Any]],
+        env: Mapping[str, str] | None = None,
+        lead_in: float = 0.05,
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        self._name = f"{name} of {folder.name}"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", child.__file__, str(theirs.fileno())],
+                env={**os.environ, **(env or {}), "PYTHONPATH": str(folder)},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        self._pipe = Connection(ours.detach())
+        self._ask((name, dict(params), list(sets), lead_in))
+        self._started()
+
+    def _wait(self, seconds: float) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -147,8 +147,16 @@ def workload(name: str, dtype: str = "float32", **axes: Any) -> Case:
     return Case(name, draw, reference, flops, moved, dtype, chosen, outliers=outliers)
 
 
+def params_of(name: str, **axes: Any) -> dict[str, Any]:
+    """The keywords that the operation is called with.
+
+    >>> params_of("softmax", rows=3)
+    {'axis': -1}
+    """
+    return SIZES[name](**{**axes_of(name), **axes})[0]
+
+
 def function_of(name: str, **axes: Any) -> Callable:
     """The operation as `measure` calls it: arrays in, with the settings of its workload."""
-    params, _ = SIZES[name](**{**axes_of(name), **axes})
-    op = OPS[name].function
+    params, op = params_of(name, **axes), OPS[name].function
     return lambda *arrays: op(*arrays, **params)

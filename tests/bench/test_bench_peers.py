@@ -1,0 +1,62 @@
+"""Counterparts in other libraries compute what ours do; what has none says so."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from tinygrad_lm.backend import Unavailable
+from tinygrad_lm.bench import workload
+from tinygrad_lm.bench.peers import PEERS, peer
+from tinygrad_lm.bench.rows import crossing
+from tinygrad_lm.bench.workloads import SIZES, axes_of, params_of
+from tinygrad_lm.testing import verify
+
+LACKS = {
+    "numpy": {
+        *("attention", "batch_norm", "cross_entropy", "erf", "gelu", "layer_norm", "linear", "log_softmax", "relu"),
+        *("rms_norm", "rsqrt", "sigmoid", "silu", "softmax", "softplus"),
+    },
+    "torch": set(),
+    "jax": set(),
+}
+
+
+def small(name: str) -> dict:
+    return {axis: min(size, 6) if type(size) is int else size for axis, size in axes_of(name).items()}
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("op", SIZES)
+def test_a_counterpart_computes_what_ours_does(name: str, op: str) -> None:
+    pytest.importorskip(name)
+    other, axes = peer(name), small(op)
+    if op in LACKS[name]:
+        with pytest.raises(ValueError, match=f"{name} has no counterpart of {op} here"):
+            other.function(op, params_of(op, **axes))
+        return
+    function = other.function(op, params_of(op, **axes))
+    case = workload(op, **axes)
+    verify(crossing(function, other.array), case.reference, case.draw, outliers=case.outliers, seed=0, name=op)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_arrays_are_copies_of_the_same_dtype(name: str) -> None:
+    pytest.importorskip(name)
+    other = peer(name)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    there = other.array(x)
+    assert type(there) is not np.ndarray or name == "numpy"
+    x[:] = 0
+    assert np.array_equal(np.asarray(there), [[0, 1, 2], [3, 4, 5]]) and str(there.dtype).endswith("float32")
+    assert other.version
+
+
+def test_who_is_not_there_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no peer is called 'tf': expected one of numpy, torch, jax"):
+        peer("tf")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(Unavailable, match="torch is not installed .*: pip install torch"):
+        peer("torch")
