@@ -745,7 +745,7 @@ def rows(session: Session) -> dict[str, Any]:
                 continue
             with use_kernels(table, "cuda"):
                 row = bench.measure(case, function, variant, device="cuda", put=put, roofline=roof, max_time=0.3)
-            found.append(row.record() | {"device": "cuda"})
+            found.append(row.record())
     return {"rows": found, "roofline": roof.record(), "refused": refused, "gpu": cuda.describe()}
 
 

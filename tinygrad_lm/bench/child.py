@@ -73,11 +73,12 @@ def operation(name: str, params: Mapping[str, Any], sets: Sequence[Sequence[Any]
     """An operation of whatever version of the package is found."""
     import numpy as np
 
-    import tinygrad_lm
+    import tinygrad_lm.ops
+    from tinygrad_lm.core import OPS
 
-    found = getattr(tinygrad_lm, name, None) or getattr(tinygrad_lm.OPS.get(name), "function", None)
-    if found is None:
-        raise ValueError(f"this version of tinygrad_lm has no operation {name!r}")
+    if name not in OPS:
+        raise ValueError(f"the version in {tinygrad_lm.__path__[0]} has no operation {name!r}")
+    found = OPS[name].function
 
     def answer(*arrays: Any) -> Any:
         result = found(*arrays, **params)

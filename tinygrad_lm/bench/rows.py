@@ -56,6 +56,7 @@ class Row:
     timing: Timing | None = None
     placed: Placed | None = None
     refused: str = ""
+    device: str = "cpu"
 
     def __str__(self) -> str:
         head = f"{self.case} {self.variant}: "
@@ -69,6 +70,7 @@ class Row:
             "case": self.case.name,
             "axes": dict(self.case.axes),
             "dtype": self.case.dtype,
+            "device": self.device,
             "variant": self.variant,
             "refused": self.refused,
             "flops": self.case.flops,
@@ -105,17 +107,19 @@ def measure(
     >>> print(measure(case, lambda x: x, "lazy", seed=0).refused.split(":")[-1])
      it returns its input
     """
-    name = f"{case.name} {variant}".strip()
+    name, where = f"{case.name} {variant}".strip(), device_of(device)
     try:
-        put = put or device_of(device).put
+        put = put or where.put
         judged = crossing(function, put)
         verify(judged, case.reference, case.draw, writes=case.writes, outliers=case.outliers, seed=seed, name=name)
         found = do_bench(taking_turns(function, case, seed, put), device=device, name=name, **timing)
         verify(judged, case.reference, case.draw, writes=case.writes, outliers=case.outliers, seed=seed, name=name)
     except Refused as error:
-        return Row(case, variant, refused=str(error))
+        return Row(case, variant, refused=str(error), device=where.name)
     except Exception as error:
-        return Row(case, variant, refused=" ".join(traceback.format_exception_only(error)[-1].split()))
+        return Row(
+            case, variant, refused=" ".join(traceback.format_exception_only(error)[-1].split()), device=where.name
+        )
     placed = None
     if roofline and (case.flops or case.bytes):
         best = float(found.hot.min())
@@ -124,9 +128,9 @@ def measure(
             roofline.doubt(case.bytes, case.dtype)
             placed = roofline.place(best, case.flops, case.bytes, case.dtype)
         if not placed.believable:
-            return Row(case, variant, refused=f"{name} is refused: {placed}")
+            return Row(case, variant, refused=f"{name} is refused: {placed}", device=where.name)
         placed = roofline.place(found.quartiles()[1], case.flops, case.bytes, case.dtype)
-    return Row(case, variant, found, placed)
+    return Row(case, variant, found, placed, device=where.name)
 
 
 def crossing(function: Callable, put: Callable[[np.ndarray], Any]) -> Callable:

@@ -64,7 +64,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     top, parsers = build_parser()
     arguments, unknown = top.parse_known_args(argv)
     if unknown:
-        verb = parsers[arguments.verb]
+        verb = getattr(arguments, "parser", parsers[arguments.verb])
         if unknown[0].startswith("-"):
             name = unknown[0].strip("-").partition("=")[0]
             options = [option[2:] for option in verb._option_string_actions if option.startswith("--")]
