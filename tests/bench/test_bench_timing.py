@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tinygrad_lm.bench import Timing, do_bench
-from tinygrad_lm.bench.devices import Flush, Host, cache_sizes, quickest_of_many
+from tinygrad_lm.bench.devices import Flush, Host, quickest_of_many
+from tinygrad_lm.bench.machine import cache_sizes
 from tinygrad_lm.bench.timing import uncertainty
 
 

@@ -18,12 +18,12 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_lm.backend import CPU, Unavailable, cuda, get_backend
+from tinygrad_lm.bench.machine import cache_sizes
 from tinygrad_lm.bench.paired import _timer
 
 SIDE = 1024  # of the matrices whose product finds the peak of a processor
@@ -358,19 +358,6 @@ def quickest(work: Callable[[], Any], clock: Callable[[], float], repeats: int =
 def fixed_work() -> None:
     """Something that takes half a millisecond, of registers only: no memory, no threads."""
     hashlib.sha256(bytes(1 << 18))
-
-
-def cache_sizes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, int]:
-    """{"L1d": bytes, "L2": ..., "L3": ...} of the first core; empty where the system does not say."""
-    found = {}
-    for index in sorted(folder.glob("index*")):
-        try:
-            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
-            number = int(size.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(size[-1:], 0)
-        except (OSError, ValueError):
-            continue
-        found[f"L{level}{kind[0].lower() if kind in ('Data', 'Instruction') else ''}"] = number
-    return found
 
 
 class Flush:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Options that say what becomes of the result."""
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each side (what each starts by itself)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the inputs and of the bootstrap (drawn, and written)")
     parser.add_argument(
         "--fail-if-slower", type=percent, metavar="P%", help="exit code 1 if slower by more than this, 3 if unsure"
     )
@@ -128,6 +130,11 @@ def positive(arguments: argparse.Namespace, *options: str) -> None:
         value = getattr(arguments, option.replace("-", "_"))
         if value is not None and not value > 0:
             raise UserError(f"--{option} must be positive, got {value:g}")
+
+
+def seed_of(arguments: argparse.Namespace) -> int:
+    """--seed, or one that is drawn."""
+    return random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed
 
 
 def mind_the_load() -> None:

@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.names and {a.kind, b.kind} != {"function"}:
         raise UserError("name at least one WORKLOAD (`tinygrad-lm bench list` has them)")
     common.mind_the_load()
+    arguments.seed = common.seed_of(arguments)
     for text in dict.fromkeys(a.notes + b.notes):
         print(text)
     todo: list[tuple[str | None, dict[str, int], str]] = [(None, {}, "")]
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{title}: {found}", flush=True)
         answers.append(answer(found, arguments.fail_if_slower))
         comparisons.append(found.record() | {"case": name or "", "axes": axes, "dtype": dtype, "device": "cpu"})
-        common.write(arguments, document(comparisons=comparisons))
+        common.write(arguments, document(comparisons=comparisons, seed=arguments.seed))
     return common.exit_code(answers, failed)
 
 
@@ -93,11 +94,13 @@ def one(a: Any, b: Any, name: str | None, axes: dict[str, Any], dtype: str, argu
                     return
                 case = workload(name, dtype, **axes)
                 for side, worker in workers.items():
-                    verify(worker, case.reference, case.draw, outliers=case.outliers, name=f"{name} of {side.name}")
+                    what = f"{name} of {side.name}"
+                    verify(worker, case.reference, case.draw, outliers=case.outliers, seed=arguments.seed, name=what)
 
             check()
             both = (workers[b], workers[a])
-            found = compare(*both, rounds=arguments.rounds, max_time=arguments.max_time, names=names)
+            options = {"rounds": arguments.rounds, "max_time": arguments.max_time, "seed": arguments.seed}
+            found = compare(*both, names=names, **options)
             check()
             return found
     except Refused as error:

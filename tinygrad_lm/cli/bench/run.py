@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         common.alike({"environment": environment()}, before, arguments.any_machine)
 
     common.mind_the_load()
+    arguments.seed = common.seed_of(arguments)
     roofline: Any = Roofline(arguments.device)
     rows: list[dict[str, Any]] = []
     comparisons: list[dict[str, Any]] = []
@@ -74,7 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         write()
 
     def write() -> None:  # after every row: what comes later takes nothing with it
-        common.write(arguments, document(rows=rows, comparisons=comparisons, roofline=roofline.record()))
+        common.write(
+            arguments, document(rows=rows, comparisons=comparisons, roofline=roofline.record(), seed=arguments.seed)
+        )
 
     for name, axes, dtype in cases:
         for table in tables:
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             note(*row_of_peer(name, axes, dtype, word, arguments))
         fine = {row["variant"] for row in rows[-len(tables) - len(peers) :] if not row["refused"]}
         for other in [word for word in [*tables[1:], *peers] if on_cpu and {word, tables[0]} <= fine]:
-            found = paired(sides[other], sides[tables[0]], name, axes, dtype, arguments.max_time)
+            found = paired(sides[other], sides[tables[0]], name, axes, dtype, arguments)
             print(f"{common.called(name, axes, dtype)}: {found}", flush=True)
             comparisons.append(
                 found.record() | {"case": name, "axes": axes, "dtype": dtype, "device": arguments.device}
@@ -113,7 +116,7 @@ def row_of_table(
     from tinygrad_lm.bench import function_of, measure, workload
     from tinygrad_lm.train.trainer import kernels_for
 
-    options = {"max_time": arguments.max_time, "cold": not arguments.no_cold}
+    options = {"max_time": arguments.max_time, "cold": not arguments.no_cold, "seed": arguments.seed}
     with kernels_for(arguments.device, table):
         row = measure(
             workload(name, dtype, **axes),
@@ -133,7 +136,7 @@ def row_of_peer(
     from tinygrad_lm.bench import Row, Worker, workload
     from tinygrad_lm.bench.sides import a_row, side_of
 
-    options = {"max_time": arguments.max_time, "cold": not arguments.no_cold}
+    options = {"max_time": arguments.max_time, "cold": not arguments.no_cold, "seed": arguments.seed}
     try:
         env = side_of(word, arguments.threads).environment()
         with Worker(a_row, word, name, dtype, axes, arguments.threads or 0, options, env=env) as worker:
@@ -143,12 +146,13 @@ def row_of_peer(
         return row.record(), str(row)
 
 
-def paired(b: Any, a: Any, name: str, axes: dict[str, Any], dtype: str, max_time: float) -> Any:
+def paired(b: Any, a: Any, name: str, axes: dict[str, Any], dtype: str, arguments: argparse.Namespace) -> Any:
     from tinygrad_lm.bench import compare
 
     with ExitStack() as stack:
         of_b, of_a = (stack.enter_context(side.start(name, dtype, axes)) for side in (b, a))
-        return compare(of_b, of_a, max_time=max_time, rounds=8, names=(b.name, a.name))
+        options = {"max_time": arguments.max_time, "seed": arguments.seed}
+        return compare(of_b, of_a, rounds=8, names=(b.name, a.name), **options)
 
 
 def against(before: dict[str, Any], rows: list[dict[str, Any]], allowed: float) -> list[bool | None]:
