@@ -94,9 +94,8 @@ def test_the_page_holds_everything_and_executes_nothing(tmp_path: Path) -> None:
     written = report({EVIL: found, "other.json": full()}, tmp_path)
     text = written[-1].read_text()
     assert written[-1].name == "report.html" and "<script" not in text and "&lt;script&gt;" in text
-    assert text.count("<svg") == 4 and "http" not in re.sub(
-        r"http://www\.w3\.org/\S+|https?://\S*creativecommons\S*", "", text
-    )
+    addresses = set(re.findall(r"https?://[^\s\"'<]+", text))
+    assert text.count("<svg") == 4 and addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert ">SLOWER</b>" in text and "1.200 to 1.300" in text and "missed" in text and "native" in text
     names = re.findall(r'\bid="([^"]+)"', text)
     assert len(names) == len(set(names))
@@ -123,9 +122,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     found["environment"]["cpu"] = "another one"
     save(b, found)
     tables = [str(tmp_path / name) for name in ("x.csv", "x.md", "x.pb", "x.pp")]
-    options = [
-        word for pair in zip(("--csv", "--md", "--pytest-benchmark", "--pyperf"), tables, strict=True) for word in pair
-    ]
+    names = ("--csv", "--md", "--pytest-benchmark", "--pyperf")
+    options = [word for pair in zip(names, tables, strict=True) for word in pair]
     assert main(["bench", "report", str(a), "--out", str(out), *options]) == 0
     assert [line.rsplit("/", 1)[-1] for line in capsys.readouterr().out.split()][-1] == "report.html"
     assert all(Path(name).stat().st_size > 100 for name in tables) and (out / "roofline.png").exists()

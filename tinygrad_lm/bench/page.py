@@ -66,7 +66,7 @@ def page(documents: Mapping[str, Mapping[str, Any]], pictures: Sequence[Path] = 
 def inline(path: Path) -> str:
     """An SVG file as a part of a page: without its prolog, with names of its own, so that two do not meet."""
     text = path.read_text(encoding="utf-8")
-    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     own = path.stem
     text = re.sub(r'\bid="([^"]+)"', rf'id="{own}-\1"', text)
     text = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{own}-\2"', text)

@@ -11,7 +11,7 @@ from tinygrad_lm.data.errors import UserError
 
 HELP = "draw pictures and a page of result files, or write them as other tools read them"
 DESCRIPTION = """Draw what result files hold: the roofline, times over sizes, who is faster, how far each rung comes;
-as SVG and PNG, and as one HTML page that needs no network.  Or write them as tables, for pytest-benchmark, or for pyperf."""
+as SVG and PNG, and as one HTML page that needs no network.  Or write them as other tools read them."""
 EPILOG = """examples:
   tinygrad-lm bench report rows.json --out report
   tinygrad-lm bench report rows.json --csv rows.csv --pyperf pyperf.json"""
