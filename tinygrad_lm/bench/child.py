@@ -78,13 +78,16 @@ def operation(name: str, params: Mapping[str, Any], sets: Sequence[Sequence[Any]
 
     if name not in OPS:
         raise ValueError(f"the version in {tinygrad_lm.__path__[0]} has no operation {name!r}")
-    found = OPS[name].function
+    op = OPS[name]
+
+    def found(*arrays: Any) -> Any:
+        return op.function(arrays, **params) if getattr(op, "variadic", False) else op.function(*arrays, **params)
 
     def answer(*arrays: Any) -> Any:
-        result = found(*arrays, **params)
+        result = found(*arrays)
         return tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
 
-    return Turns(lambda *arrays: found(*arrays, **params), sets, answer)
+    return Turns(found, sets, answer)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,10 @@ def of_torch() -> Peer:
     def conv(x: Any, weight: Any, geometry: Geometry) -> Any:
         return F.conv2d(x, weight, None, geometry.stride, [p for p, _ in geometry.padding], 1, geometry.groups)
 
+    def recurrent(function: Callable, x: Any, state: Any, weights: Any) -> Any:
+        ys, *last = function(x, state, weights, True, 1, 0.0, False, False, False)
+        return (ys, *[h[0] for h in last])
+
     def batch_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
         return F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
 
@@ -142,6 +146,16 @@ def of_torch() -> Peer:
         "normalize": lambda x, axis=-1: F.normalize(x, dim=axis),
         "cosine_similarity": lambda a, b, axis=-1: F.cosine_similarity(a, b, dim=axis),
         "conv": conv,
+        "conv_transpose": lambda x, weight, size, geometry: F.conv_transpose2d(x, weight, None, geometry.stride, 1),
+        "max_pool": lambda x, windows: F.max_pool2d(x, 2),
+        "rnn": lambda x, h0, *weights: recurrent(torch.rnn_tanh, x, h0[None], weights),
+        "gru": lambda x, h0, *weights: recurrent(torch.gru, x, h0[None], weights),
+        "lstm": lambda x, h0, c0, *weights: recurrent(torch.lstm, x, (h0[None], c0[None]), weights),
+        **{name: getattr(torch.linalg, name) for name in ("solve", "qr", "cholesky", "inv", "det")},
+        "trace": lambda x, axis1, axis2: torch.diagonal(x, 0, axis1, axis2).sum(-1),
+        "kl_div": lambda log_p, target: F.kl_div(log_p, target, reduction="none").mean(),
+        "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+        "dropout": None,  # other random numbers
         "attention": lambda q, k, v, causal: F.scaled_dot_product_attention(q, k, v, is_causal=causal),
     }
 
@@ -174,6 +188,12 @@ def of_jax() -> Peer:
         q, k, v = [jnp.swapaxes(x, 1, 2) for x in (q, k, v)]  # (batch, length, heads, size) is what it takes
         return jnp.swapaxes(jax.nn.dot_product_attention(q, k, v, is_causal=causal), 1, 2)
 
+    def conv(x: Any, weight: Any, geometry: Geometry) -> Any:
+        groups = geometry.groups
+        return lax.conv_general_dilated(
+            x, weight, geometry.stride, geometry.padding, None, geometry.dilation, feature_group_count=groups
+        )
+
     def cross_entropy(logits: Any, targets: Any) -> Any:
         chosen = jnp.take_along_axis(logits, targets[:, None], -1)[:, 0]
         return (jax.nn.logsumexp(logits, -1) - chosen).mean()
@@ -186,6 +206,12 @@ def of_jax() -> Peer:
         "rsqrt": lax.rsqrt,
         "linear": lambda x, weight, bias: x @ weight.T + bias,
         "embedding": lambda ids, weight: weight[ids],
+        "gather": lambda x, indices, axis: jnp.take_along_axis(x, indices, axis),
+        "einsum": lambda *xs, subscripts: jnp.einsum(subscripts, *xs),
+        "concatenate": lambda *xs, axis: jnp.concatenate(xs, axis),
+        "stack": lambda *xs, axis: jnp.stack(xs, axis),
+        "conv": conv,
+        **dict.fromkeys(("scatter_add", "conv_transpose"), None),  # what has the name there is something else
         "layer_norm": lambda x, weight, bias, eps=1e-5: standard(x, -1, eps) * weight + bias,
         "rms_norm": lambda x, weight, eps=1e-5: x * lax.rsqrt((x * x).mean(-1, keepdims=True) + eps) * weight,
         "batch_norm": lambda x, w, b, eps=1e-5: standard(x, (0, 2, 3), eps) * across(w) + across(b),

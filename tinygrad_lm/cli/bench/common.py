@@ -80,7 +80,7 @@ def cases(names: Sequence[str], arguments: argparse.Namespace) -> list[tuple[str
     ]
     for name, sizes, dtype in found:  # before the first is timed
         try:
-            workload(name, dtype, **sizes)
+            workload(name, dtype, **dict[str, Any](sizes))
         except ValueError as error:
             raise UserError(str(error)) from None
     return found
