@@ -16,7 +16,7 @@ WORKLOADS: dict[str, Workload] = {
     "lstm": LSTM(),
     "mlp-tiny": TinyMLP(),
     "mlp": MLP(),
-    "mlp-wide": MLP(widths=(1024, 4096, 4096, 10), batch=64),
+    "mlp-wide": MLP(widths=(1024, 4096, 4096, 10), batch=64, lr=2e-5),
     "attention": Attention(),
     "bert": BERT(),
     "resnet-block": ResNetBlock(),

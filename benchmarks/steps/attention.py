@@ -32,7 +32,7 @@ class Attention(Workload):
 
     def draw(self, rng: np.random.Generator) -> Arrays:
         """The gradient that comes back, scaled so that the loss is about 1."""
-        return (rng.standard_normal(self.shape) / np.prod(self.shape) ** 0.5).astype(np.float32),
+        return ((rng.standard_normal(self.shape) / np.prod(self.shape) ** 0.5).astype(np.float32),)
 
     def ours(self) -> tuple[Any, Loss]:
         class Model(tg.nn.Module):

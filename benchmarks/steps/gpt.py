@@ -97,4 +97,4 @@ class GPT(Workload):
         return layers.cross_entropy(layers.layer_norm(p, "norm", x) @ p["tokens.weight"].T, targets)
 
     def small(self) -> GPT:
-        return replace(self, layers=1, batch=1)
+        return replace(self, layers=1, width=32, heads=2, context=16, batch=2)

@@ -5,6 +5,7 @@ Weights have torch's names and shapes; images are NHWC, which XLA's CPU convolut
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -73,7 +74,8 @@ def sgd(p: Any, g: Any, moments: Any, t: Any, lr: float, momentum: float = 0.0) 
 
 def adamw(p: Any, g: Any, moments: Any, t: Any, lr: float, weight_decay: float = 0.0) -> tuple[Any, Any]:
     m, v = 0.9 * moments[0] + 0.1 * g, 0.999 * moments[1] + 0.001 * g * g
-    step = m / (1 - 0.9**t) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    c1, c2 = [-jnp.expm1(t * math.log(beta)) for beta in (0.9, 0.999)]  # 1 - beta^t: in float32 0.999 is off by 1e-8
+    step = m / c1 / (jnp.sqrt(v / c2) + 1e-8)
     return p - lr * step - lr * weight_decay * p, (m, v)
 
 

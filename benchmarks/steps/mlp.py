@@ -19,10 +19,14 @@ class MLP(Workload):
 
     widths: tuple[int, ...] = (784, 512, 256, 10)
     batch: int = 128
+    lr: float = 1e-4
 
-    optimizer = ("Adam", {"lr": 1e-3})
     activation = "ReLU"
     loss = "cross_entropy"
+
+    @property
+    def optimizer(self) -> tuple[str, dict[str, float]]:
+        return "Adam", {"lr": self.lr}
 
     def weights(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         named: dict[str, np.ndarray] = {}
@@ -60,10 +64,14 @@ class TinyMLP(MLP):
 
     widths: tuple[int, ...] = (2, 16, 16, 1)
     batch: int = 32
+    lr: float = 0.01
 
-    optimizer = ("SGD", {"lr": 0.01})
     activation = "Tanh"
     loss = "mse_loss"
+
+    @property
+    def optimizer(self) -> tuple[str, dict[str, float]]:
+        return "SGD", {"lr": self.lr}
 
     def draw(self, rng: np.random.Generator) -> Arrays:
         x = rng.standard_normal((self.batch, self.widths[0])).astype(np.float32)
