@@ -1,11 +1,11 @@
-"""Memory of training the GPT of ``train_step.py``: ours against torch eager's.
+"""Memory of training a workload of ``train_step.py``, a GPT unless told otherwise: ours against torch eager's.
 
-    python benchmarks/memory.py [--kernels reference] [--processes N] [--steps N] [--json FILE]
+    python benchmarks/memory.py [--workload gpt-4x128] [--kernels reference] [--processes N] [--steps N] [--json FILE]
 
 Each side trains in fresh processes of its own.  The figure is the highest resident memory during the training steps
 minus the resident memory when the library is imported and the model built: gradients, optimizer state, what the tape
 keeps, temporary arrays, and what the library loads and sets up when it first computes.  The last is no small part, so
-a second figure leaves it out: there, a model of one layer has made a step with one sequence before the count begins.
+a second figure leaves it out: there, a small model of the same kind has made a step before the count begins.
 Needs Linux (``/proc``) and torch.
 """
 
@@ -21,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 try:
+    import tinygrad_lm as tg
     from tinygrad_lm import bench
 except ImportError as error:
     print(f"{sys.argv[0]}: tinygrad_lm cannot be imported ({error}): pip install -e .", file=sys.stderr)
     raise SystemExit(2) from None
 
-import train_step  # the sibling script: the same models, weights and batches
+import train_step  # the sibling script: the same kernels, threads and words
+from steps import WORKLOADS, sides
+from steps.workload import Workload
 
 MB = 1e6
 
@@ -39,24 +42,24 @@ def resident(field: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {field}")
 
 
-def training(side: str, kernels: str, threads: int, steps: int) -> Callable[[], dict[str, Any]]:
+def training(side: str, workload: Workload, kernels: str, threads: int, steps: int) -> Callable[[], dict[str, Any]]:
     """What trains in this process and returns {"built", "used", "peak": bytes, "loss": the last, "method"}."""
-    build: Callable[..., Any]
-    make_step: Callable[..., train_step.Step]
+    build: Callable[[Workload], tuple[Any, Any]]
+    make_step: Callable[..., sides.Step]
     if side == "torch":
         import torch
 
         torch.set_num_threads(threads)
-        build, make_step = train_step.torch_model, train_step.torch_step
+        build, make_step = sides.torch_model, sides.torch_step
     else:
-        train_step.tg.set_kernels(kernels)
-        build, make_step = train_step.our_model, train_step.our_step
+        tg.set_kernels(kernels)
+        build, make_step = sides.our_model, sides.our_step
 
     def run() -> dict[str, Any]:
-        model = build()
+        model, batches, small = build(workload), workload.batches(), workload.small()
         gc.collect()
         built = resident("VmRSS")
-        make_step(build(layers=1), batch=1)()
+        make_step(small, *build(small), small.batches())()
         gc.collect()
         used = resident("VmRSS")
         try:
@@ -64,7 +67,7 @@ def training(side: str, kernels: str, threads: int, steps: int) -> Callable[[], 
             method = "VmHWM"
         except OSError:
             method = "ru_maxrss"
-        step = make_step(model)  # the optimizer's state counts, whether it is made here or in the first step
+        step = make_step(workload, *model, batches)  # the optimizer's state counts, made here or in the first step
         loss = [step()[0] for _ in range(steps)][-1]
         peak = resident("VmHWM") if method == "VmHWM" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return {"built": built, "used": used, "peak": peak, "loss": loss, "method": method}
@@ -74,6 +77,9 @@ def training(side: str, kernels: str, threads: int, steps: int) -> Callable[[], 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--workload", type=train_step.workload_word, default="gpt-4x128", help="one of train_step.py --list (gpt-4x128)"
+    )
     parser.add_argument(
         "--kernels", type=train_step.kernels_word, default="reference", help="our kernel table (reference)"
     )
@@ -94,7 +100,8 @@ def main() -> int:
     for _ in range(options.processes):
         for side, found in runs.items():
             settings = train_step.thread_settings(options.threads)
-            with bench.Worker(training, side, options.kernels, options.threads, options.steps, env=settings) as worker:
+            words = side, WORKLOADS[options.workload], options.kernels, options.threads, options.steps
+            with bench.Worker(training, *words, env=settings) as worker:
                 found.append(worker())
             now = found[-1]
             print(
@@ -123,6 +130,7 @@ def main() -> int:
     return bench.report(
         figures,
         json_file=options.json,
+        workload=options.workload,
         runs=runs,
     )
 

@@ -38,6 +38,12 @@ def test_help(script: str) -> None:
     "words",
     [
         ("train_step.py", "--kernels", "imaginary"),
+        ("train_step.py", "gpt-9x999"),
+        ("train_step.py", "--peers", "torch,imaginary"),
+        ("train_step.py", "--rounds", "3"),
+        ("train_step.py", "--max-time", "0"),
+        ("train_step.py", "mlp", "lstm", "--profile"),
+        ("memory.py", "--workload", "gpt-9x999"),
         ("memory.py", "--steps", "0"),
         ("import_time.py", "--pairs", "0"),
         ("verdicts.py", "--cases", "1"),
@@ -61,18 +67,19 @@ def test_without_the_package_one_line_and_code_2(tmp_path: Path) -> None:
     ("words", "figure", "needs_torch"),
     [
         (("import_time.py", "--pairs", "1"), "import tinygrad_lm beyond import numpy", False),
-        (("train_step.py", "--profile", "--steps", "1", "--threads", "1"), "one step: backward", False),
+        (("train_step.py", "lstm", "--profile", "--steps", "1", "--threads", "1"), "one step: backward", False),
         (("tape.py", "--rounds", "4"), "200 ops forward and backward", True),
         (
-            ("train_step.py", "--steps", "5", "--rounds", "4", "--threads", "1"),
-            "time of a step: reference / torch eager",
+            ("train_step.py", "mlp-tiny", "--steps", "5", "--rounds", "4", "--threads", "1", "--max-time", "1"),
+            "time of a step, mlp-tiny: reference / torch eager",
             True,
         ),
         (("memory.py", "--processes", "1", "--steps", "1", "--threads", "1"), "training memory: reference", True),
+        (("memory.py", "--workload", "cnn", "--processes", "1", "--steps", "1"), "training memory: reference", True),
         (("verdicts.py", "--cases", "12"), "equal functions called FASTER or SLOWER", False),
         (("verdicts_here.py", "--cases", "1", "--max-time", "0.1"), "A against itself: share", False),
     ],
-    ids=["import_time", "profile", "tape", "train_step", "memory", "verdicts", "verdicts_here"],
+    ids=["import_time", "profile", "tape", "train_step", "memory", "memory_cnn", "verdicts", "verdicts_here"],
 )
 def test_it_runs(words: tuple[str, ...], figure: str, needs_torch: bool, tmp_path: Path) -> None:
     if needs_torch:
