@@ -158,3 +158,14 @@ def test_process_keeps_its_floating_point_mode(fresh_native: Path) -> None:
     native.load()
     tiny = np.array([2.0**-140], np.float32)
     assert (tiny * np.float32(0.5))[0] == np.float32(2.0**-141) != 0
+
+
+def test_multiply_adds_are_what_they_say(fresh_native) -> None:
+    """Each lane of each chain ends at 2, the fixed point of x / 2 + 1: so many lanes and chains there are."""
+    for dtype in ("float32", "float64"):
+        flops, run = native.multiply_adds(dtype, steps=200)
+        totals = run()
+        assert len(totals) == len(os.sched_getaffinity(0)) and len(set(totals)) == 1
+        assert flops == totals[0] / 2 * 2 * 200 * len(totals)
+    with pytest.raises(ValueError, match="float32 or float64, got float16"):
+        native.multiply_adds("float16")

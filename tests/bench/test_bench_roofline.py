@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from tinygrad_lm.backend import Unavailable, native
 from tinygrad_lm.bench import Roofline
 from tinygrad_lm.bench.devices import SIDE, Host, quickest_of_many
 from tinygrad_lm.bench.roofline import quantity
@@ -46,7 +47,24 @@ def test_what_the_machine_cannot_do_is_not_believed() -> None:
         assert ("faster than this machine is (" in str(placed)) is not believable
 
 
-def test_each_peak_is_measured_once_and_by_dtype_and_size() -> None:
+@pytest.fixture
+def products_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine where no native kernel was built."""
+
+    def none(dtype: str) -> None:
+        raise Unavailable("not built")
+
+    monkeypatch.setattr(native, "multiply_adds", none)
+
+
+def test_the_peak_is_that_of_the_units_where_kernels_were_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "multiply_adds", lambda dtype: (1e12, lambda: None))
+    roofline = Roofline(best=lambda function: 1.0)
+    assert roofline.peak("float32") == 1e12 and roofline.peak("float16") == 1e12
+    assert roofline.record()["reached_by"]["float32"] == "multiply-adds in registers"
+
+
+def test_each_peak_is_measured_once_and_by_dtype_and_size(products_only: None) -> None:
     measured = []
 
     def best(function):
@@ -68,12 +86,12 @@ def test_each_peak_is_measured_once_and_by_dtype_and_size() -> None:
     assert roofline.record()["reached_by"] == dict.fromkeys(("float32", "float64"), "matrix product 1024 by NumPy")
 
 
-def test_floats_of_two_bytes_are_computed_in_float32_on_a_processor() -> None:
+def test_floats_of_two_bytes_are_computed_in_float32_on_a_processor(products_only: None) -> None:
     (function,) = [f for _, f in Host().heaviest("bfloat16", side=4).values()]
     assert function().dtype == np.float32 and Roofline(best=lambda f: 1.0).peak("bfloat16") == 2 * SIDE**3
 
 
-def test_a_peak_that_was_measured_on_a_busy_machine_is_measured_again() -> None:
+def test_a_peak_that_was_measured_on_a_busy_machine_is_measured_again(products_only: None) -> None:
     takes = iter([8e-3, 9e-3, 4e-3, 2e-3, 5e-3, 1e-3, *[6e-3] * 6])
     roofline = Roofline(best=lambda function: next(takes))
     assert roofline.peak() == 2 * SIDE**3 / 8e-3 and roofline.bandwidth(1 << 20) == (1 << 20) / 4e-3  # the faster way

@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,28 @@ def load() -> dict[str, Callable[..., Any]]:
             for function in (library.softmax_rows_float32, library.softmax_rows_float64):
                 function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
                 function.restype = None
+            for function in (library.fma_float32, library.fma_float64):
+                function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_double
+            for function in (library.fma_flops_float32, library.fma_flops_float64):
+                function.argtypes, function.restype = [], ctypes.c_int64
             _library = library
     return {"softmax": softmax}
+
+
+def multiply_adds(dtype: str, steps: int = 1_000_000) -> tuple[float, Callable[[], Any]]:
+    """(FLOPs, what computes them): multiply-adds in registers, on every core (kernels/timing/fma.cpp).
+
+    Raises Unavailable where the kernels were not built, ValueError for another dtype than float32 and float64.
+    """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"multiply-adds are of float32 or float64, got {dtype}")
+    load()
+    assert _library is not None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    kernel, work = getattr(_library, f"fma_{dtype}"), [steps] * cores
+    pool = ThreadPoolExecutor(cores)
+    flops = float(getattr(_library, f"fma_flops_{dtype}")() * steps * cores)
+    return flops, lambda: list(pool.map(kernel, work))
 
 
 def softmax(xp: Any, x: np.ndarray, *, axis: int = -1) -> Any:

@@ -18,11 +18,12 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend import CPU, Unavailable, cuda, get_backend
+from tinygrad_lm.backend import CPU, Unavailable, cuda, get_backend, native
 from tinygrad_lm.bench.machine import cache_sizes
 from tinygrad_lm.bench.paired import _timer
 
@@ -106,13 +107,19 @@ class Host:
     put = staticmethod(CPU.from_numpy)
 
     def heaviest(self, dtype: str, side: int = SIDE) -> Ways:
-        """What does most FLOPs per second: a product of matrices, by the library and the threads that NumPy uses.
+        """What does most FLOPs per second: a product of matrices, by the library and the threads that NumPy uses, or
+        multiply-adds in registers on every core, where the native kernels were built.
 
-        For floats of two bytes that library has none: to compute in float32 is the best there is.
+        For floats of two bytes there is neither: to compute in float32 is the best there is.
         """
-        a = np.full((side, side), 0.5, "float32" if dtype in ("float16", "bfloat16") else dtype)
+        dtype = "float32" if dtype in ("float16", "bfloat16") else dtype
+        a = np.full((side, side), 0.5, dtype)
         out = np.zeros_like(a)
-        return {f"matrix product {side} by NumPy": (2.0 * side**3, lambda: np.matmul(a, a, out=out))}
+        ways: dict[str, tuple[float, Callable[[], Any]]] = {}
+        ways[f"matrix product {side} by NumPy"] = 2.0 * side**3, lambda: np.matmul(a, a, out=out)
+        with suppress(Unavailable, ValueError):
+            ways["multiply-adds in registers"] = native.multiply_adds(dtype)
+        return ways
 
     def streams(self, size: int) -> Ways:
         """What moves most bytes per second, `size` of them: copying is done in ways that are slow for some sizes."""

@@ -29,7 +29,8 @@ class Case:
     """Something to be computed.
 
     draw(rng): fresh inputs.  reference: the same in float64, NumPy arrays in and out.  flops, bytes: of one call,
-    bytes read and written at least once.  writes, outliers: as for `tg.testing.verify`.
+    bytes read and written at least once.  writes, outliers: as for `tg.testing.verify`.  shortcut: how many times fewer
+    FLOPs the cleverest algorithm needs (Winograd's convolution), before a time is too good to be true.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     axes: Mapping[str, Any] = field(default_factory=dict)
     writes: tuple[int, ...] = ()
     outliers: float = OUTLIERS
+    shortcut: float = 1.0
 
     def __str__(self) -> str:
         sizes = ", ".join([f"{name}={value}" for name, value in self.axes.items()])
@@ -123,10 +125,10 @@ def measure(
     placed = None
     if roofline and (case.flops or case.bytes):
         best = float(found.hot.min())
-        placed = roofline.place(best, case.flops, case.bytes, case.dtype)
+        placed = roofline.place(best, case.flops / case.shortcut, case.bytes, case.dtype)
         if not placed.believable:  # or the machine was not at its best when its peaks were measured
             roofline.doubt(case.bytes, case.dtype)
-            placed = roofline.place(best, case.flops, case.bytes, case.dtype)
+            placed = roofline.place(best, case.flops / case.shortcut, case.bytes, case.dtype)
         if not placed.believable:
             return Row(case, variant, refused=f"{name} is refused: {placed}", device=where.name)
         placed = roofline.place(found.quartiles()[1], case.flops, case.bytes, case.dtype)

@@ -19,7 +19,8 @@ import numpy as np
 from tinygrad_lm.backend import CPU, set_kernels
 from tinygrad_lm.bench import commits
 from tinygrad_lm.bench.child import Turns
-from tinygrad_lm.bench.peers import PEERS, peer
+from tinygrad_lm.bench.devices import SIDE, Host, Ways
+from tinygrad_lm.bench.peers import PEERS, Peer, peer
 from tinygrad_lm.bench.rows import SETS, Case, crossing, measure
 from tinygrad_lm.bench.workers import Checkout, Worker
 from tinygrad_lm.bench.workloads import function_of, params_of, workload
@@ -154,10 +155,29 @@ def a_row(
 
     def row() -> tuple[dict[str, Any], str]:
         case: Case = workload(name, dtype, **axes)
-        found = measure(case, function, word, put=other.array, roofline=Roofline(), **options)
+        found = measure(case, function, word, put=other.array, roofline=Roofline(HostOf(other)), **options)
         return found.record(), str(found)
 
     return row
+
+
+class HostOf(Host):
+    """The processor as a peer uses it: with threads and a matrix product that NumPy may not have."""
+
+    def __init__(self, other: Peer):
+        super().__init__()
+        self.other = other
+
+    def heaviest(self, dtype: str, side: int = SIDE) -> Ways:
+        x = self.other.array(np.full((side, side), 0.5, np.float64 if dtype == "float64" else np.float32))
+        product = self.other.function("matmul", {})
+        ways = {f"matrix product {side} by {self.other.name}": (2 * side**3, lambda: product(x, x))}
+        return {**super().heaviest(dtype, side), **ways}
+
+    def streams(self, size: int) -> Ways:
+        x = self.other.array(np.ones(size // 8, np.float32))
+        negative = self.other.function("negative", {})
+        return {**super().streams(size), f"negation by {self.other.name}": (size, lambda: negative(x))}
 
 
 def ready(word: str, name: str, axes: Mapping[str, Any], threads: int) -> tuple[Any, Callable]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_lm.backend import backend_of, is_float, use_kernels
 from tinygrad_lm.bench.rows import Case
-from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, SIZES
+from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, SHORTCUTS, SIZES
 from tinygrad_lm.core import OPS, vjp
 from tinygrad_lm.data.errors import nearest
 from tinygrad_lm.ops.samples import Spec
@@ -98,7 +98,9 @@ def workload(name: str, dtype: str = "float32", *, backward: bool = False, **axe
     title = f"{name} and backward" if backward else name
     # A derivative is a difference of what the forward has rounded: beside outliers it is all rounding.
     outliers = 1.0 if backward else OUTLIERS.get(name, USUAL_OUTLIERS)
-    return Case(title, draw, reference, flops, 0 if backward else read + written, dtype, chosen, outliers=outliers)
+    moved = 0 if backward else read + written
+    shortcut = SHORTCUTS.get(name, 1.0)
+    return Case(title, draw, reference, flops, moved, dtype, chosen, outliers=outliers, shortcut=shortcut)
 
 
 def differentiable(name: str) -> bool:

@@ -24,6 +24,8 @@ from tinygrad_lm.ops.windows import linear, sliding
 SIZES: dict[str, Callable[..., Case]] = {}
 OUTLIERS: dict[str, float] = {}  # how much larger the gate makes some entries, where 64 times makes no sense
 
+SHORTCUTS = {"conv": 4.0, "conv_transpose": 4.0}  # F(4x4, 3x3) of Winograd's algorithms (Lavin and Gray 2016)
+
 
 def sizes(*names: str, outliers: float | None = None) -> Callable:
     """Declare the decorated function to say what these operations are timed on."""
