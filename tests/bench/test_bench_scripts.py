@@ -27,7 +27,7 @@ def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py", "verdicts.py", "verdicts_here.py"]
+    "script", [*SCRIPTS, "deep.py", "kill_resume.py", "learning.py", "kernels.py", "verdicts.py", "verdicts_here.py"]
 )
 def test_help(script: str) -> None:
     done = run(script, "--help")
@@ -48,6 +48,8 @@ def test_help(script: str) -> None:
         ("import_time.py", "--pairs", "0"),
         ("verdicts.py", "--cases", "1"),
         ("verdicts_here.py", "--cases", "0"),
+        ("kernels.py", "--only", "reshape"),
+        ("kernels.py", "--max-time", "0"),
     ],
 )
 def test_wrong_use_is_code_2_without_a_traceback(words: tuple[str, ...]) -> None:
@@ -77,9 +79,20 @@ def test_without_the_package_one_line_and_code_2(tmp_path: Path) -> None:
         (("memory.py", "--processes", "1", "--steps", "1", "--threads", "1"), "training memory: reference", True),
         (("memory.py", "--workload", "cnn", "--processes", "1", "--steps", "1"), "training memory: reference", True),
         (("verdicts.py", "--cases", "12"), "equal functions called FASTER or SLOWER", False),
+        (("kernels.py", "--only", "any", "--backward", "--max-time", "0.02"), "operations that are refused", False),
         (("verdicts_here.py", "--cases", "1", "--max-time", "0.1"), "A against itself: share", False),
     ],
-    ids=["import_time", "profile", "tape", "train_step", "memory", "memory_cnn", "verdicts", "verdicts_here"],
+    ids=[
+        "import_time",
+        "profile",
+        "tape",
+        "train_step",
+        "memory",
+        "memory_cnn",
+        "verdicts",
+        "kernels",
+        "verdicts_here",
+    ],
 )
 def test_it_runs(words: tuple[str, ...], figure: str, needs_torch: bool, tmp_path: Path) -> None:
     if needs_torch:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_lm.backend import backend_of, is_float, use_kernels
 from tinygrad_lm.bench.rows import Case
-from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, SHORTCUTS, SIZES
+from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, READS, SHORTCUTS, SIZES
 from tinygrad_lm.core import OPS, vjp
 from tinygrad_lm.data.errors import nearest
 from tinygrad_lm.ops.samples import Spec
@@ -91,7 +91,7 @@ def workload(name: str, dtype: str = "float32", *, backward: bool = False, **axe
     reference = both if backward else forward
     results = reference(*arrays)
     written = sum([np.asarray(y).nbytes for y in (results if isinstance(results, tuple) else (results,))])
-    read = sum([x.nbytes for x in arrays if isinstance(x, np.ndarray)])
+    read = READS.get(name, lambda *xs: sum([x.nbytes for x in xs if isinstance(x, np.ndarray)]))(*arrays)
     flops = 0.0
     if not backward:
         flops = float(op.facts["cost"](*arrays, **params) if "cost" in op.facts else arrays[0].size)

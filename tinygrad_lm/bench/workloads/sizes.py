@@ -24,6 +24,11 @@ from tinygrad_lm.ops.windows import linear, sliding
 SIZES: dict[str, Callable[..., Case]] = {}
 OUTLIERS: dict[str, float] = {}  # how much larger the gate makes some entries, where 64 times makes no sense
 
+READS: dict[str, Callable[..., int]] = {  # bytes, of those that do not read all of their inputs
+    "trace": lambda x: x.nbytes // x.shape[-1],
+    "nll_loss": lambda log_p, targets: targets.nbytes + targets.size * log_p.itemsize,
+    "embedding": lambda ids, weight: ids.nbytes + ids.size * weight.shape[1] * weight.itemsize,
+}
 SHORTCUTS = {"conv": 4.0, "conv_transpose": 4.0}  # F(4x4, 3x3) of Winograd's algorithms (Lavin and Gray 2016)
 
 
