@@ -769,6 +769,16 @@ STAGES = {**CHECKS, **TIMES}
 PARTS: dict[str, Stage] = {"operations_part": operations_part, "sanitized": sanitized, "ncu_run": ncu_run}
 
 
+def without_folders(value: Any) -> Any:
+    """The same without the names of folders of this machine: results are committed."""
+    if isinstance(value, dict):
+        return {key: without_folders(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [without_folders(v) for v in value]
+    here = f"{Path(__file__).resolve().parent.parent}/"
+    return value.replace(here, "").replace(str(Path.home()), "~") if isinstance(value, str) else value
+
+
 def child(arguments: argparse.Namespace) -> int:
     """One stage, in this process."""
     session = Session(arguments.seconds, arguments.tiny, time.monotonic(), arguments.part)
@@ -776,7 +786,8 @@ def child(arguments: argparse.Namespace) -> int:
     found = stage(session)
     if arguments.file:
         found["figures"] = [asdict(f) | {"passed": f.passed} for f in found.get("figures", ())]
-        bench.save(arguments.file, bench.document(**found, seconds=time.monotonic() - session.started))
+        found = bench.document(**found, seconds=time.monotonic() - session.started)
+        bench.save(arguments.file, without_folders(found))
     return 0
 
 

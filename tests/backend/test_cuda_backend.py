@@ -150,3 +150,11 @@ def test_numbers_beside_arrays_of_a_gpu(gpu, name: str) -> None:
     assert type(y) is type(g) is gpu.ndarray
     expected = tg.vjp(lambda a: getattr(tg, name)(a, 2.0), np.array([1.0, 2.5, 4.0]))[1](np.array([1.0, 2.5, 4.0]))[0]
     assert np.array_equal(to_float64(g), expected)
+
+
+@pytest.mark.parametrize("name", ["sum", "softmax", "log_softmax", "logsumexp", "max"])
+def test_arrays_without_axes_of_a_gpu(gpu, name: str) -> None:
+    """NumPy's have the axis -1 all the same; CuPy's refuse it."""
+    x = record.get_backend("cuda").from_numpy(np.array(1.5))
+    y, pull = tg.vjp(lambda a: getattr(tg, name)(a, axis=-1), x)
+    assert type(y) is type(pull(y)[0]) is gpu.ndarray

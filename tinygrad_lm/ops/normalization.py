@@ -6,7 +6,7 @@ import math
 
 from tinygrad_lm.core import op, raw
 from tinygrad_lm.ops.exponential import exp
-from tinygrad_lm.ops.reduction import mean, peak, sum
+from tinygrad_lm.ops.reduction import axis_in, mean, peak, sum
 from tinygrad_lm.ops.samples import N, case, kink
 from tinygrad_lm.ops.shape import floating, why_not_along
 
@@ -56,7 +56,7 @@ def softmax(xp, x, *, axis=-1):
     """
     x = floating(x)
     e = xp.exp(x - finite_top(xp, x, axis))
-    total = xp.sum(e, axis=axis if x.ndim else None, keepdims=True)
+    total = xp.sum(e, axis=axis_in(x, axis), keepdims=True)
     e /= xp.where(total == 0, 1, total)
     return e
 
@@ -92,7 +92,7 @@ def log_softmax(xp, x, *, axis=-1):
     """
     x = floating(x)
     shifted = x - finite_top(xp, x, axis)
-    total = xp.sum(xp.exp(shifted), axis=axis if x.ndim else None, keepdims=True)
+    total = xp.sum(xp.exp(shifted), axis=axis_in(x, axis), keepdims=True)
     return shifted - xp.log(xp.where(total == 0, 1, total))
 
 

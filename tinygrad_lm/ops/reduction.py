@@ -72,12 +72,17 @@ def reduced_shape(shape, axis):
     return tuple([n for i, n in enumerate(shape) if i not in axes])
 
 
+def axis_in(x, axis):
+    """The axis as it can be passed on: NumPy's arrays without axes have axes 0 and -1 nevertheless, CuPy's do not."""
+    return None if x.ndim == 0 and axis in (0, -1) else axis
+
+
 def peak(xp, x, axis, least):
     """The largest element along `axis`, which is kept; `least` where there is none, which CuPy's max cannot be told."""
     axes = reduced_axes(axis, x.ndim)
     if 0 in [x.shape[i] for i in axes]:
         return xp.full([1 if i in axes else n for i, n in enumerate(x.shape)], least, x.dtype)
-    return xp.max(x, axis=axis if x.ndim else None, keepdims=True)  # CuPy's numbers have no axis -1
+    return xp.max(x, axis=axis_in(x, axis), keepdims=True)
 
 
 def count(shape, axis):
@@ -111,7 +116,7 @@ def sum(xp, x, *, axis=None, keepdims=False):
     >>> tg.sum(np.ones((2, 3)), axis=0)
     array([2., 2., 2.])
     """
-    return xp.sum(x, axis=axis, keepdims=keepdims)
+    return xp.sum(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @sum.vjp("x")
@@ -127,7 +132,7 @@ def _(t, *, axis, keepdims):
 @op(analytic=True, diagnose=why_not_reduced, cost=size_of, samples=reducing(N))
 def mean(xp, x, *, axis=None, keepdims=False):
     """Arithmetic mean over `axis`; nan of no elements."""
-    return xp.mean(x, axis=axis, keepdims=keepdims)
+    return xp.mean(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @mean.vjp("x")
@@ -162,7 +167,7 @@ def centred(xp, x, axis):
     axes = reduced_axes(axis, x.ndim)
     x = floating(x)
     shifted = x - x[tuple([slice(0, 1) if a in axes else slice(None) for a in range(x.ndim)])]
-    return shifted - xp.mean(shifted, axis=axis, keepdims=True)
+    return shifted - xp.mean(shifted, axis=axis_in(x, axis), keepdims=True)
 
 
 @op(
@@ -177,7 +182,7 @@ def var(xp, x, *, axis=None, correction=0, keepdims=False):
     nan where n - correction is not positive.
     """
     y = centred(xp, x, axis)
-    return xp.sum(y * y, axis=axis, keepdims=keepdims) / divisor(x.shape, axis, correction)
+    return xp.sum(y * y, axis=axis_in(x, axis), keepdims=keepdims) / divisor(x.shape, axis, correction)
 
 
 @var.vjp("x")
@@ -215,7 +220,7 @@ def std(xp, x, *, axis=None, correction=0, keepdims=False):
     1.0
     """
     y = centred(xp, x, axis)
-    return xp.sqrt(xp.sum(y * y, axis=axis, keepdims=keepdims) / divisor(x.shape, axis, correction))
+    return xp.sqrt(xp.sum(y * y, axis=axis_in(x, axis), keepdims=keepdims) / divisor(x.shape, axis, correction))
 
 
 @std.vjp("x")
@@ -273,7 +278,7 @@ def prod(xp, x, *, axis=None, keepdims=False):
     >>> tg.grad(tg.prod)(np.array([0.0, 2.0, 3.0]))
     array([6., 0., 0.])
     """
-    return xp.prod(x, axis=axis, keepdims=keepdims)
+    return xp.prod(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @prod.vjp("x")
@@ -317,7 +322,7 @@ def shared(g, hit, axis):
 )
 def max(xp, x, *, axis=None, keepdims=False):
     """Largest element over `axis`.  Elements that tie share the gradient equally.  nan wins, as in NumPy."""
-    return xp.max(x, axis=axis, keepdims=keepdims)
+    return xp.max(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @op(
@@ -329,7 +334,7 @@ def max(xp, x, *, axis=None, keepdims=False):
 )
 def min(xp, x, *, axis=None, keepdims=False):
     """Smallest element over `axis`.  Elements that tie share the gradient equally.  nan wins, as in NumPy."""
-    return xp.min(x, axis=axis, keepdims=keepdims)
+    return xp.min(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 def extremum_rule(g, x, out, x_shape, *, axis, keepdims):
@@ -368,7 +373,7 @@ def median(xp, x, *, axis=None, keepdims=False):
     >>> tg.median(np.array([4.0, 1.0, 3.0, 2.0]))
     array(2.5)
     """
-    top = xp.max(x, axis=axis, keepdims=True)  # refuses no elements, and is nan if one of them is
+    top = xp.max(x, axis=axis_in(x, axis), keepdims=True)  # refuses no elements, and is nan if one of them is
     ordered = xp.sort(merged(x, axis))
     n = ordered.shape[-1]
     low, high = [xp.where(top == top, ordered[..., k].reshape(top.shape), top) for k in ((n - 1) // 2, n // 2)]
@@ -398,11 +403,11 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
     No elements, or -inf alone, give -inf, with gradient 0.
     """
     if not x.size:
-        return xp.sum(x, axis=axis, keepdims=keepdims) - math.inf
+        return xp.sum(x, axis=axis_in(x, axis), keepdims=keepdims) - math.inf
     x = floating(x)
-    top = xp.max(x, axis=axis, keepdims=True)
+    top = xp.max(x, axis=axis_in(x, axis), keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
-    total = xp.sum(xp.exp(x - top), axis=axis, keepdims=True)
+    total = xp.sum(xp.exp(x - top), axis=axis_in(x, axis), keepdims=True)
     nothing = total == 0
     out = xp.where(nothing, -math.inf, top + xp.log(xp.where(nothing, 1, total)))
     return out if keepdims else out.reshape(reduced_shape(x.shape, axis))
@@ -464,19 +469,21 @@ def norm(xp, x, *, ord=2, axis=None, keepdims=False):
         raise ValueError(f"ord must be a number, got {ord!r}; for norms of matrices see linalg.svd")
     size = xp.abs(x)
     if ord == 0:
-        return xp.sum(size != 0, axis=axis, keepdims=keepdims).astype(xp.result_type(size.dtype, xp.float16))
+        return xp.sum(size != 0, axis=axis_in(x, axis), keepdims=keepdims).astype(
+            xp.result_type(size.dtype, xp.float16)
+        )
     if ord == 1:
-        return xp.sum(size, axis=axis, keepdims=keepdims) * 1.0
+        return xp.sum(size, axis=axis_in(x, axis), keepdims=keepdims) * 1.0
     if ord == math.inf:
         top = peak(xp, size, axis, 0) * 1.0
         return top if keepdims else top.reshape(reduced_shape(x.shape, axis))
     if ord == -math.inf:
-        return xp.min(size, axis=axis, keepdims=keepdims) * 1.0
+        return xp.min(size, axis=axis_in(x, axis), keepdims=keepdims) * 1.0
     if not ord > 0:
         raise ValueError(f"ord must be positive, 0, inf or -inf, got {ord}")
     top = peak(xp, size, axis, 0)
     unit = xp.where((top > 0) & xp.isfinite(top), top, 1)
-    out = unit * xp.sum((size / unit) ** ord, axis=axis, keepdims=True) ** (1 / ord)
+    out = unit * xp.sum((size / unit) ** ord, axis=axis_in(x, axis), keepdims=True) ** (1 / ord)
     return out if keepdims else out.reshape(reduced_shape(x.shape, axis))
 
 
@@ -523,13 +530,13 @@ def choosing():
 @op(samples=choosing, arithmetic=False, diagnose=why_not_reduced, cost=size_of)
 def argmax(xp, x, *, axis=None, keepdims=False):
     """Index of the largest element; the first of those that tie.  Integers have no derivative."""
-    return xp.argmax(x, axis=axis, keepdims=keepdims)
+    return xp.argmax(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @op(samples=choosing, arithmetic=False, diagnose=why_not_reduced, cost=size_of)
 def argmin(xp, x, *, axis=None, keepdims=False):
     """Index of the smallest element; the first of those that tie.  Integers have no derivative."""
-    return xp.argmin(x, axis=axis, keepdims=keepdims)
+    return xp.argmin(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 def asking():
@@ -546,19 +553,19 @@ def asking():
 @op(samples=asking, arithmetic=False, diagnose=why_not_reduced, cost=size_of)
 def any(xp, x, *, axis=None, keepdims=False):
     """Whether an element over `axis` is not 0; False of no elements.  nan is not 0."""
-    return xp.any(x, axis=axis, keepdims=keepdims)
+    return xp.any(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @op(samples=asking, arithmetic=False, diagnose=why_not_reduced, cost=size_of)
 def all(xp, x, *, axis=None, keepdims=False):
     """Whether no element over `axis` is 0; True of no elements.  nan is not 0."""
-    return xp.all(x, axis=axis, keepdims=keepdims)
+    return xp.all(x, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 @op(samples=asking, arithmetic=False, diagnose=why_not_reduced, cost=size_of)
 def count_nonzero(xp, x, *, axis=None, keepdims=False):
     """How many elements over `axis` are not 0."""
-    return xp.sum(x != 0, axis=axis, keepdims=keepdims)
+    return xp.sum(x != 0, axis=axis_in(x, axis), keepdims=keepdims)
 
 
 for answer in (argmax, argmin, any, all, count_nonzero):

@@ -117,6 +117,15 @@ def here(value, kind):
     return np.asarray(value).view(kind) if isinstance(value, np.ndarray | np.generic) else value
 
 
+def unlike_numpy(name, args, keywords):
+    """What CuPy refuses and NumPy does not, as seen on a GPU."""
+    if name in ("max", "min") and "initial" in keywords:
+        raise TypeError(f"a{name}() got an unexpected keyword argument 'initial'")
+    reduces = name in ("sum", "max", "min", "prod", "mean", "argmax", "argmin", "any", "all")
+    if reduces and isinstance(args[0], FakeArray) and args[0].ndim == 0 and keywords.get("axis") is not None:
+        raise IndexError(f"axis {keywords['axis']} is out of bounds for array of dimension 0")
+
+
 class Module(types.ModuleType):
     """CuPy: NumPy's functions, which return the other kind of array, and what `fake` adds."""
 
@@ -124,7 +133,12 @@ class Module(types.ModuleType):
         found = getattr(np, name)
         if isinstance(found, type | np.ufunc) or not callable(found):
             return found
-        return lambda *args, **keywords: here(found(*args, **keywords), self.ndarray)
+
+        def called(*args, **keywords):
+            unlike_numpy(name, args, keywords)
+            return here(found(*args, **keywords), self.ndarray)
+
+        return called
 
 
 def fake(available: bool = True, machine: Machine | None = None) -> Any:
