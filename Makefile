@@ -30,7 +30,7 @@ $(VENV)/run: $(VENV)/bin/python $(SOURCES)
 	@touch $@
 
 $(VENV)/test: $(VENV)/bin/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist coverage ruff mypy $(TORCH) $(JAX) $(CUDA)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,testing,tokenizers,bf16]" pytest-xdist coverage jsonschema ruff mypy $(TORCH) $(JAX) $(CUDA)
 	@touch $@
 
 # Tests use both cores by running in two processes, each with one thread.  Strict: a test that is skipped because

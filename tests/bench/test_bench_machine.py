@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
 
-from tinygrad_lm.backend import cuda
+from tinygrad_lm.backend import build, cuda
 from tinygrad_lm.bench import environment, machine
 
 
@@ -18,6 +20,29 @@ def test_it_says_what_a_time_depends_on() -> None:
     processor = {"cpu", "cores", "caches_bytes", "memory_bytes", "clock_mhz", "governor", "load", "temperature_c"}
     assert processor | {"gpu", "kernels", "blas", "system", "python", "versions", "variables", "git"} <= set(found)
     assert found["memory_bytes"] > 1 << 28 and found["versions"]["numpy"]
+
+
+def test_the_instruction_set_of_the_native_kernels_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = build.native_record()["variants"]
+    if not built:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setenv("TINYGRAD_LM_ISA", built[0])
+    assert environment()["instruction_set"] == built[0]
+    monkeypatch.setenv("TINYGRAD_LM_ISA", "none")
+    assert environment()["instruction_set"] is None
+
+
+def test_the_threads_of_blas_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    found = environment()
+    if "OpenBLAS" not in found["blas"]:
+        pytest.skip("NumPy uses another BLAS")
+    said = "from tinygrad_lm.bench.machine import environment; print(environment()['blas_threads'])"
+    for threads in ("1", "2"):
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-c", said], env=env, capture_output=True, text=True, check=True)
+        assert int(done.stdout) == min(int(threads), found["cores"])
+    built = machine._blas(tmp_path / "none")
+    assert "openblas" in built["blas"] and built["blas_threads"] is None
 
 
 def test_it_does_not_say_whose_machine_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,16 @@ def row(case="sum", n=8, variant="native", hot=1e-3, **more) -> dict:
 
 def comparison(verdict="SLOWER", ratio=1.25) -> dict:
     interval = [ratio - 0.05, ratio + 0.05]
-    found = {"names": ["b", EVIL], "verdict": verdict, "ratio": ratio, "interval": interval, "notes": []}
+    samples = {"medians_s": [ratio, 1.0], "calls_per_sample": [1, 1], "samples_s": [[ratio] * 8, [1.0] * 8]}
+    found = {"names": ["b", EVIL], "verdict": verdict, "ratio": ratio, "interval": interval, "notes": [], **samples}
     return {**found, "case": "sum", "axes": {"n": 8}, "dtype": "float32", "device": "cpu"}
 
 
-ROOFS = {"peak_flops": {"float32": 1e11, "float64": 5e10}, "bandwidth_bytes_per_s": {"4096": 2e11, "65536": 1e10}}
+ROOFS = {
+    "device": "cpu",
+    "peak_flops": {"float32": 1e11, "float64": 5e10},
+    "bandwidth_bytes_per_s": {"4096": 2e11, "65536": 1e10},
+}
 
 
 def full() -> dict:

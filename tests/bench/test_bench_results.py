@@ -38,10 +38,11 @@ def test_what_json_lacks_becomes_none() -> None:
 
 
 def test_there_and_back(tmp_path: Path) -> None:
-    made = document(rows=[{"case": "exp", "hot_s": np.array([1e-3, 2e-3])}], seed=7)
+    figure = {"name": "exp", "value": np.float32(0.5), "limit": None, "unit": "s", "passed": np.True_}
+    made = document(figures=[figure], seed=7, samples_s=np.array([1e-3, 2e-3]))
     assert made["schema"] == SCHEMA and made["environment"]["python"]
     save(tmp_path / "new" / "out.json", made)
-    assert load(tmp_path / "new" / "out.json") == made and made["rows"][0]["hot_s"] == [1e-3, 2e-3]
+    assert load(tmp_path / "new" / "out.json") == made and made["samples_s"] == [1e-3, 2e-3]
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE((tmp_path / "new" / "out.json").stat().st_mode) == 0o666 & ~mask
@@ -64,10 +65,10 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         ("[1]", "names no schema, expected"),
         ('{"rows": []}', "names no schema, expected"),
         ('{"schema": "other 2"}', "is of the schema 'other 2', expected"),
-        (json.dumps({"schema": SCHEMA}), "is damaged: its 'environment'"),
+        (json.dumps({"schema": SCHEMA}), "is damaged: 'environment' is missing"),
         (
-            json.dumps({"schema": SCHEMA, "environment": {}, "figures": [], "rows": [3], "comparisons": []}),
-            "is damaged: its 'rows'",
+            json.dumps({**document(), "rows": [3]}),
+            "is damaged: rows[0]: expected object, got 3",
         ),
     ],
 )

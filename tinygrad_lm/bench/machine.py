@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import functools
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -15,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend import CPU, cuda
+from tinygrad_lm.backend import CPU, Unavailable, cuda, native
 
 PACKAGES = ("tinygrad_lm", "numpy", "torch", "cupy", "cupy-cuda12x", "cupy-cuda13x", "jax")
 VARIABLES = ("OMP_", "OPENBLAS_", "MKL_", "GOMP_", "KMP_", "MALLOC_", "TINYGRAD_LM_")
 
 
 def environment() -> dict[str, Any]:
-    """What a time depends on: processor, caches, clocks, temperature, GPU, load, versions, commit, command line.
+    """What a time depends on: processor, caches, clocks, heat, load, GPU, BLAS, threads, versions, commit, command.
 
     Plain values for a JSON file; None for what cannot be read here.  ``git`` is None where the package does not run
     from a checkout (TINYGRAD_LM_COMMIT says it for a copy).  No host name, user name or folder is recorded.
@@ -36,7 +38,8 @@ def environment() -> dict[str, Any]:
         **_state(),
         "gpu": _gpu(),
         "kernels": CPU.word or None,
-        "blas": _blas(),
+        "instruction_set": _instruction_set(),
+        **_blas(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": _versions(),
@@ -60,16 +63,18 @@ def _processor() -> dict[str, Any]:
 
 
 CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+SENSORS = ("thermal/thermal_zone*/temp", "hwmon/hwmon*/temp*_input")
 
 
 def _state() -> dict[str, Any]:
     """What changes: how busy, how fast and how hot the processor is now."""
-    zones = [_number(zone / "temp", 1e-3) for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*"))]
+    sensors = [path for pattern in SENSORS for path in sorted(Path("/sys/class").glob(pattern))]
+    felt = [_number(path, 1e-3) for path in sensors]
     shown = [line.partition(":")[2] for line in (_text(Path("/proc/cpuinfo")) or "").splitlines() if "MHz" in line]
     return {
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "clock_mhz": _number(CLOCK / "scaling_cur_freq", 1e-3) or (max(map(float, shown)) if shown else None),
-        "temperature_c": max([t for t in zones if t is not None], default=None),
+        "temperature_c": max([t for t in felt if t is not None], default=None),
     }
 
 
@@ -83,12 +88,28 @@ def _gpu() -> dict[str, Any] | None:
         return None
 
 
-@functools.cache
-def _blas() -> str | None:
-    """Which BLAS NumPy was built with."""
-    found = np.show_config(mode="dicts") or {}
-    blas = found.get("Build Dependencies", {}).get("blas", {})
-    return " ".join([str(blas[key]) for key in ("name", "version") if blas.get(key)]) or None
+def _instruction_set() -> str | None:
+    """What the native kernels are loaded for; None where there are none."""
+    try:
+        return native.chosen_variant()
+    except (Unavailable, ValueError):
+        return None
+
+
+def _blas(maps: Path = Path("/proc/self/maps")) -> dict[str, Any]:
+    """The BLAS that NumPy uses and its threads: as the loaded library says, or as NumPy was built."""
+    for path in sorted(set(re.findall(r"/.*openblas.*", _text(maps) or ""))):
+        for name in ("scipy_openblas_{}64_", "openblas_{}64_", "openblas_{}"):  # how builds of it are told apart
+            try:
+                library = ctypes.CDLL(path)
+                config, threads = (library[name.format(of)] for of in ("get_config", "get_num_threads"))
+            except (OSError, AttributeError):
+                continue
+            config.restype = ctypes.c_char_p
+            return {"blas": " ".join(config().decode().split()), "blas_threads": threads()}
+    built = (np.show_config(mode="dicts") or {}).get("Build Dependencies", {}).get("blas", {})
+    named = [str(built[key]) for key in ("name", "version") if built.get(key)]
+    return {"blas": " ".join(named) or None, "blas_threads": None}
 
 
 @functools.cache

@@ -2,7 +2,8 @@
 
     {"schema", "environment", "figures", "roofline", "rows", "comparisons", ... what else a script has to say}
 
-All of it is plain values: a file is read by whatever reads JSON, and loading one executes nothing.
+All of it is plain values: a file is read by whatever reads JSON, and loading one executes nothing.  `schema.json` says
+what is where, and `load` returns nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lm.bench.machine import environment
+from tinygrad_lm.bench.schema import misfit
 
 SCHEMA = "tinygrad_lm bench 1"
 MACHINE = ("cpu", "cores", "gpu")  # of the environment: what makes two times comparable
@@ -107,9 +109,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     if schema != SCHEMA:
         said = "names no schema" if schema is None else f"is of the schema {schema!r}"
         raise ValueError(f"{path} {said}, expected {SCHEMA!r}: write it again with this version")
-    for key, kind in (("environment", dict), ("figures", list), ("rows", list), ("comparisons", list)):
-        if not isinstance(found.get(key), kind) or (kind is list and not all(isinstance(r, dict) for r in found[key])):
-            raise ValueError(f"{path} is damaged: its {key!r} is not what {SCHEMA!r} has there")
+    if wrong := misfit(found):
+        raise ValueError(f"{path} is damaged: {wrong}")
     return found
 
 
