@@ -11,8 +11,8 @@ import pytest
 
 from tinygrad_lm.backend import Unavailable
 from tinygrad_lm.bench import document, save
-from tinygrad_lm.bench.page import facts, inline, merged, page, report
-from tinygrad_lm.bench.pictures import PICTURES, draw
+from tinygrad_lm.bench.page import facts, inline, merged, page, report, strip
+from tinygrad_lm.bench.pictures import PICTURES, draw, roofline, scaling
 from tinygrad_lm.cli import main
 
 EVIL = "<script>alert(1)</script>"
@@ -100,7 +100,11 @@ def test_the_page_holds_everything_and_executes_nothing(tmp_path: Path) -> None:
     text = written[-1].read_text()
     assert written[-1].name == "report.html" and "<script" not in text and "&lt;script&gt;" in text
     addresses = set(re.findall(r"https?://[^\s\"'<]+", text))
-    assert text.count("<svg") == 4 and addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert (
+        text.count('class="picture"') == 4
+        and text.count('class="strip"') == 12
+        and addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    )
     assert ">SLOWER</b>" in text and "1.200 to 1.300" in text and "missed" in text and "native" in text
     names = re.findall(r'\bid="([^"]+)"', text)
     assert len(names) == len(set(names))
@@ -111,6 +115,30 @@ def test_the_page_holds_everything_and_executes_nothing(tmp_path: Path) -> None:
 def test_names_of_two_pictures_do_not_meet(tmp_path: Path) -> None:
     (tmp_path / "a.svg").write_text('<?xml?><svg><g id="x"/><use xlink:href="#x"/><p clip-path="url(#x)"/></svg>')
     assert inline(tmp_path / "a.svg") == '<svg><g id="a-x"/><use xlink:href="#a-x"/><p clip-path="url(#a-x)"/></svg>'
+
+
+def test_samples_are_drawn_where_they_are() -> None:
+    found = strip([2.0, 1.0, 3.0, 1.5])
+    assert 'd="M50 3v8M1 3v8M99 3v8M25.5 3v8"' in found and 'd="M37.75 0v14"' in found
+    assert strip([]) == strip([1.0]) == strip([1.0, 1.0]) == ""
+    assert strip([float(k) for k in range(1000)]).count("v8") == 200
+
+
+def test_lines_of_a_panel_are_told_apart() -> None:
+    rows = [row(n=n, axes={"n": n, "m": m}, variant=v) for n in (1, 2, 4) for m in (3, 5) for v in "ab"]
+    first, second = (scaling(document(rows=rows[:k:s])).axes for k, s in ((None, 1), (10, 4)))
+    names = [text.get_text() for text in first[0].get_legend().get_texts()]
+    assert sorted(names) == sorted([f"{v} m={m}, {t}" for v in "ab" for m in (3, 5) for t in ("hot", "cold")])
+    assert first[0].get_title("left") == "sum (float32)" and second[0].get_title("left") == "sum (float32, m=3)"
+    assert [text.get_text() for text in second[0].get_legend().get_texts()] == ["a, hot", "a, cold"]
+    assert second[1].lines[0].get_ydata()[0] == pytest.approx(12e5 / 1.1e-3)
+
+
+def test_labels_of_the_roofline_do_not_meet() -> None:
+    rows = [row(case=f"case {k}", hot=1e-3 * (1 + k / 1000)) for k in range(5)]
+    (axes,) = roofline(document(rows=rows, roofline=ROOFS)).axes
+    ends = [label.xyann[1] for label in axes.texts if label.get_text().startswith("case")]
+    assert len(ends) == 5 and all(a - b > 7 for a, b in zip(ends, ends[1:], strict=False))
 
 
 def test_facts_and_merged_rooflines() -> None:

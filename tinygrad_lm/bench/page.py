@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_lm.bench.pictures import VERDICTS, draw
-from tinygrad_lm.bench.tables import comparison_cells, row_cells, summary
+from tinygrad_lm.bench.tables import comparison_cells, quartiles, row_cells, summary
 
 CSS = """
 :root { color-scheme: light dark; --line: #d8d8d8; --dim: #666; --card: #fff; --ground: #f6f6f4; }
 @media (prefers-color-scheme: dark) { :root { --line: #444; --dim: #aaa; --card: #222; --ground: #181818; } }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1.5rem }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 84rem; padding: 1.5rem }
 body { background: var(--ground) }
 h1 { font-size: 1.6rem; margin: 0 0 .3rem } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem }
 p, dd { overflow-wrap: anywhere } th { white-space: nowrap } .dim { color: var(--dim) }
@@ -27,11 +27,18 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); vertical-a
 tr:last-child td { border-bottom: 0 } td { font-variant-numeric: tabular-nums }
 .picture { background: #fff; border: 1px solid var(--line); border-radius: .5rem; padding: .5rem; margin-bottom: 1rem }
 .picture svg { display: block; max-width: 100%; height: auto; margin: auto }
+@media (prefers-color-scheme: dark) { .picture { filter: invert(.88) hue-rotate(180deg) } }
+.strip { display: block; width: 7.5rem; height: 1.1rem; stroke: currentColor; stroke-width: .6; opacity: .75 }
+.strip .median { stroke: #d55e00; stroke-width: 1.6 } td.whole { white-space: nowrap } td.dim { font-size: .8rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0 } dt { color: var(--dim) }
 dd { margin: 0 } b.verdict { color: #fff; border-radius: .3rem; padding: .05rem .45rem; font-size: .8rem }
 """
-ROWS = ("what", "variant", "hot (quartiles)", "cold", "host", "rate", "of the roofline", "notes")
+ROWS = ("what", "variant", "hot (quartiles)", "cold", "host", "rate", "of the roofline", "notes", "hot samples")
 COMPARISONS = ("what", "a", "b", "time a / time b", "95 % interval", "verdict", "notes")
+MOST = 200  # samples of a row that are drawn
+CLASSES = dict.fromkeys(("cold", "host", "95 % interval", "of the roofline"), ' class="whole"') | {
+    "notes": ' class="dim"'
+}
 FIGURES = ("figure", "value", "limit", "")
 
 
@@ -50,11 +57,15 @@ def page(documents: Mapping[str, Mapping[str, Any]], pictures: Sequence[Path] = 
                 row[5] = f'<b class="verdict" style="background:{colour}">{row[5]}</b>'
             parts += [f"<h2>Comparisons{heading}</h2>", table(COMPARISONS, cells)]
         if document["rows"]:
-            rows = [[escape(cell) for cell in row_cells(summary(row))] for row in document["rows"]]
+            rows = [
+                [*[escape(cell) for cell in row_cells(summary(row))], strip((row["timing"] or {}).get("hot_s") or [])]
+                for row in document["rows"]
+            ]
             parts += [f"<h2>Times{heading}</h2>", table(ROWS, rows)]
         if not (document["figures"] or document["comparisons"] or document["rows"]):
             parts.append(f"<h2>Nothing was measured{heading}</h2>")
-        parts += [f"<h2>Where and when{heading}</h2>", facts(document["environment"])]
+        where = {"seed": document["seed"]} if "seed" in document else {}
+        parts += [f"<h2>Where and when{heading}</h2>", facts({**document["environment"], **where})]
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Benchmark report</title>\n'
@@ -76,8 +87,23 @@ def inline(path: Path) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells are HTML already."""
     columns = "".join([f"<th>{escape(name)}</th>" for name in head])
-    lines = "".join(["<tr>" + "".join([f"<td>{cell}</td>" for cell in row]) + "</tr>\n" for row in rows])
+    kinds = [CLASSES.get(name, "") for name in head]
+    cells = [[f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)] for row in rows]
+    lines = "".join(["<tr>" + "".join(row) + "</tr>\n" for row in cells])
     return f'<div class="scroll"><table><tr>{columns}</tr>\n{lines}</table></div>'
+
+
+def strip(samples: Sequence[float]) -> str:
+    """A line for each sample from the least to the largest, and the median: one cloud, or two, or a long tail."""
+    if len(samples) < 2 or not max(samples) > min(samples):
+        return ""
+    least, spread = min(samples), max(samples) - min(samples)
+    at = [f"{1 + 98 * (s - least) / spread:.4g}" for s in samples[:: -(-len(samples) // MOST)]]
+    middle = 1 + 98 * ((quartiles(samples)[1] or least) - least) / spread
+    return (
+        '<svg class="strip" viewBox="0 0 100 14" preserveAspectRatio="none" role="img" aria-label="samples">'
+        f'<path d="{"".join([f"M{x} 3v8" for x in at])}"/><path class="median" d="M{middle:.4g} 0v14"/></svg>'
+    )
 
 
 def figure_cells(figure: Mapping[str, Any]) -> list[str]:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import importlib
 import math
+import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinygrad_lm.backend import Unavailable
+from tinygrad_lm.bench.roofline import quantity
 from tinygrad_lm.bench.tables import quartiles, what_of
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 MARKERS = "osD^vPX"
-VERDICTS = {"FASTER": COLOURS[2], "SLOWER": COLOURS[1], "SAME": COLOURS[0], "UNSURE": COLOURS[6]}
+VERDICTS = {"FASTER": COLOURS[2], "SLOWER": COLOURS[1], "SAME": COLOURS[0], "UNSURE": "#777777"}
 STYLE = {
     **{"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True},
     **{"grid.color": "#dddddd", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False},
@@ -92,12 +94,12 @@ def roofline(document: Document) -> Any:
         angle = math.degrees(math.atan2(*(ends[1] - ends[0])[::-1]))
         start = max(low, axes.get_ylim()[0] / bandwidth) * 1.4
         axes.annotate(
-            f"{bandwidth / 1e9:,.3g} GB/s, {name}", (start, start * bandwidth), xytext=(0, 3), fontsize=8,
+            f"{quantity(bandwidth)}B/s, {name}", (start, start * bandwidth), xytext=(0, 3), fontsize=8,
             textcoords="offset points", color="#444444", rotation=angle, rotation_mode="anchor", va="bottom",
         )  # fmt: skip
     for dtype, peak in sorted(peaks.items()):
         axes.plot([peak / fast, high], [peak, peak], color="#666666", linewidth=1.2)
-        said = f"{dtype}: {peak / 1e9:,.4g} GFLOP/s"
+        said = f"{dtype}: {quantity(peak)}FLOP/s"
         axes.annotate(said, (1.2 * peak / slow, peak), fontsize=8, color="#444444", va="bottom")
     for k, variant in enumerate(dict.fromkeys(str(row.get("variant")) for row in rows)):
         mine = [row for row in rows if str(row.get("variant")) == variant]
@@ -105,9 +107,16 @@ def roofline(document: Document) -> Any:
         x = [row["flops"] / row["bytes"] for row in mine]
         axes.scatter(x, [rate(row) for row in mine], label=variant, zorder=3, **look)
     best = {row["case"]: row for row in sorted(rows, key=rate)}  # the fastest row of each
-    for case, row in list(best.items())[-MOST:]:
+    taken: list[tuple[float, float, float]] = []  # labels, in dots: one that would meet another goes below it
+    for case, row in list(best.items())[: -MOST - 1 : -1]:
         point = row["flops"] / row["bytes"], rate(row)
-        axes.annotate(case, point, xytext=(5, 4), textcoords="offset points", fontsize=7.5)
+        x, y = axes.transData.transform(point)
+        wide = 6.5 * len(case)
+        while any(x < right and left < x + wide and abs(y - at) < 11 for left, right, at in taken):
+            y -= 2
+        taken.append((x, x + wide, y))
+        above = y - axes.transData.transform(point)[1]
+        axes.annotate(case, point, xytext=(6, 4 + above * 72 / figure.dpi), textcoords="offset points", fontsize=7.5)
     axes.yaxis.set_major_formatter(plt.matplotlib.ticker.EngFormatter())
     axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
@@ -115,42 +124,65 @@ def roofline(document: Document) -> Any:
 
 
 def scaling(document: Document) -> Any:
-    """Time over a size, for every workload that has rows at several sizes of one axis: hot with quartiles, cold."""
-    series: defaultdict[tuple, list[tuple[float, Mapping[str, Any]]]] = defaultdict(list)
+    """Time and rate over a size, for every workload that has rows at several sizes of one axis: hot and cold."""
+    panels: defaultdict[tuple[str, str], defaultdict[tuple, dict]] = defaultdict(lambda: defaultdict(dict))
     for row in timed_rows(document):
         for axis, size in row["axes"].items():
             if isinstance(size, int | float) and not isinstance(size, bool):
-                rest = tuple(sorted((k, v) for k, v in row["axes"].items() if k != axis))
-                series[row["case"], axis, rest, row["dtype"], str(row.get("variant"))].append((size, row))
-    lines = {k: sorted(v, key=lambda p: p[0]) for k, v in series.items() if len({size for size, _ in v}) > 2}
-    panels = list(dict.fromkeys((case, axis) for case, axis, *_ in lines))[:6]
-    if not panels:
+                rest = " ".join([f"{k}={v}" for k, v in row["axes"].items() if k != axis])
+                panels[row["case"], axis][row.get("variant") or row["device"], row["dtype"], rest][size] = row
+    found = {}
+    for panel, series in panels.items():
+        lines = {name: sorted(rows.items()) for name, rows in series.items() if len(rows) > 2}
+        if lines:
+            found[panel] = dict(list(lines.items())[: len(COLOURS)])
+    found = dict(list(found.items())[:6])
+    if not found:
         return None
-    columns = min(2, len(panels))
-    high, plt = -(-len(panels) // columns), pyplot()
-    figure, grid = plt.subplots(high, columns, figsize=(5.2 * columns, 3.6 * high), squeeze=False)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        for k, (key, points) in enumerate([item for item in lines.items() if item[0][:2] == panel][:7]):
-            sizes, colour = [size for size, _ in points], COLOURS[k % 7]
-            bands = [quartiles(row["timing"]["hot_s"]) for _, row in points]
-            look = {"color": colour, "marker": MARKERS[k % 7]}
-            axes.fill_between(sizes, [b[0] for b in bands], [b[2] for b in bands], color=colour, alpha=0.2, linewidth=0)
-            axes.plot(sizes, [b[1] for b in bands], markersize=4, label=f"{key[4]}, {key[3]}, hot", **look)
-            if all(row["timing"].get("cold_s") for _, row in points):
-                cold = [median(row, "cold_s") for _, row in points]
-                axes.plot(sizes, cold, ":", markersize=3, label=f"{key[4]}, {key[3]}, cold", **look)
-        axes.set(xscale="log", yscale="log", xlabel=panel[1], title=panel[0])
-        axes.yaxis.set_major_formatter(plt.matplotlib.ticker.EngFormatter(unit="s"))
-        axes.yaxis.set_major_locator(plt.matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_formatter("")
-        axes.set_xticks(sorted({size for key, points in lines.items() if key[:2] == panel for size, _ in points}))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
-        axes.tick_params(axis="x", labelrotation=45)
-        axes.legend(fontsize=7.5)
-    return finished(figure, "Time over size: medians, the band is between the quartiles", document)
+    plt = pyplot()
+    figure, grid = plt.subplots(len(found), 2, figsize=(10.4, 0.5 + 3.1 * len(found)), squeeze=False)
+    for (left, right), ((case, axis), lines) in zip(grid, found.items(), strict=True):
+        # What all lines share is said once, in the title; a line's name is the rest.
+        shared = {k for k in (1, 2) if len({name[k] for name in lines}) == 1}
+        over_time(left, {" ".join([w for k, w in enumerate(n) if k not in shared and w]): v for n, v in lines.items()})
+        rates = "flops" if next(iter(lines.values()))[-1][1].get("bound") == "compute" else "bytes"
+        over_rate(right, list(lines.values()), rates)
+        common = ", ".join([next(iter(lines))[k] for k in sorted(shared) if next(iter(lines))[k]])
+        left.set_title(f"{case} ({common})" if common else case, fontsize=10.5, loc="left")
+        sizes = sorted({size for points in lines.values() for size, _ in points})
+        for axes in (left, right):
+            axes.set(xscale="log", xlabel=axis)
+            axes.set_xticks(sizes, [f"{size:,g}" if size < 1e4 else f"{quantity(size)}".strip() for size in sizes])
+            axes.xaxis.set_minor_locator(plt.matplotlib.ticker.NullLocator())
+        left.set_yscale("log")
+        left.yaxis.set_major_locator(plt.matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_minor_formatter("")
+        right.set_ylim(bottom=0)
+        for axes, unit in ((left, "s"), (right, "FLOP/s" if rates == "flops" else "B/s")):
+            axes.yaxis.set_major_formatter(plt.matplotlib.ticker.EngFormatter(unit=unit))
+        left.legend(fontsize=7.5)
+    return finished(figure, "Times and rates over sizes: medians, bands between the quartiles", document)
+
+
+def over_time(axes: Any, lines: Mapping[str, list]) -> None:
+    """Seconds over a size, a line for each name: hot with a band, and cold."""
+    for k, (name, points) in enumerate(lines.items()):
+        sizes, look = [size for size, _ in points], {"color": COLOURS[k], "marker": MARKERS[k]}
+        low, middle, high = zip(*[quartiles(row["timing"]["hot_s"]) for _, row in points], strict=True)
+        axes.fill_between(sizes, low, high, color=COLOURS[k], alpha=0.25, linewidth=0)
+        axes.plot(sizes, middle, markersize=4, label=f"{name}, hot".removeprefix(", "), **look)
+        if all(row["timing"].get("cold_s") for _, row in points):
+            cold = [median(row, "cold_s") for _, row in points]
+            axes.plot(sizes, cold, ":", markersize=3, label=f"{name}, cold".removeprefix(", "), **look)
+
+
+def over_rate(axes: Any, lines: Sequence[list], what: str) -> None:
+    """FLOPs or bytes per second over a size, hot and cold."""
+    for k, points in enumerate(lines):
+        for kind, style, markersize in (("hot_s", "-", 4), ("cold_s", ":", 3)):
+            rates = [(size, row[what] / time) for size, row in points if row.get(what) and (time := median(row, kind))]
+            look = {"color": COLOURS[k], "marker": MARKERS[k], "markersize": markersize}
+            axes.plot(*zip(*rates, strict=True), style, **look) if rates else None
 
 
 def before_after(document: Document) -> Any:
@@ -158,7 +190,8 @@ def before_after(document: Document) -> Any:
     found = [c for c in document["comparisons"] if c.get("ratio") and c.get("interval")][: 2 * MOST]
     if not found:
         return None
-    figure, axes = pyplot().subplots(figsize=(8, 1.2 + 0.3 * len(found)))
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.32 * len(found)))
     axes.axvspan(0.98, 1.02, color="#eeeeee", linewidth=0)
     axes.axvline(1, color="#666666", linewidth=1)
     names = []
@@ -168,7 +201,7 @@ def before_after(document: Document) -> Any:
         axes.plot([low, high], [k, k], color=colour, linewidth=3, solid_capstyle="round")
         axes.plot(c["ratio"], k, "o", color=colour, markersize=6, markeredgecolor="white")
         axes.annotate(
-            f"{c['ratio']:.3g}  {c['verdict']}", (1, k), xycoords=("axes fraction", "data"), xytext=(6, 0),
+            f"{c['ratio']:.3f}  {c['verdict']}", (1, k), xycoords=("axes fraction", "data"), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=8, color=colour,
         )  # fmt: skip
         what = what_of({**c, "axes": " ".join([f"{a}={s}" for a, s in (c.get("axes") or {}).items()])})
@@ -176,7 +209,9 @@ def before_after(document: Document) -> Any:
     ratios = [end for c in found for end in c["interval"]]
     if max(ratios) / min(ratios) > 4:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(plt.matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     axes.set_yticks(range(len(found)), names, fontsize=7.5)
     axes.set(xlabel="time of the first / time of the second, with its 95 % interval", ylim=(-0.7, len(found) - 0.3))
     axes.grid(axis="y", visible=False)
@@ -200,7 +235,7 @@ def ladder(document: Document) -> Any:
     at, ticks, names = 0.0, [], []
     for name, rows in reversed(shown.items()):
         ticks.append(at + (len(rows) - 1) / 2)
-        names.append(name)
+        names.append(textwrap.fill(name, 40))
         for row in reversed(rows):
             variant, share = str(row.get("variant")), row["share_of_roofline"]
             axes.barh(at, share * 100, 0.85, color=COLOURS[variants.index(variant) % 7])
