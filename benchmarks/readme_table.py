@@ -10,30 +10,36 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- figures: python benchmarks/readme_table.py -->", "<!-- end of figures -->"
 RESULTS = ("learning", "train_step", "tape", "gradcheck", "memory", "import_time", "kill_resume", "mutation")
 
 
+def read(name: str) -> dict[str, Any]:
+    """A committed result."""
+    return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+
+
 def table() -> str:
     """The figures that have a limit, in Markdown, each with the command that prints it."""
     lines = ["| what | measured | limit | | printed by |", "|---|---|---|---|---|"]
-    for name in RESULTS:
-        result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+    results = {name: read(name) for name in RESULTS}
+    for name, result in results.items():
         for f in result["figures"]:
             if f["limit"] is not None:
-                value, verdict = f"{f['value']:.3g} {f['unit']}".strip(), "holds" if f["passed"] else "**missed**"
-                command = f"`python benchmarks/{name}.py`"
+                value = "nothing" if f["value"] is None else f"{f['value']:.3g} {f['unit']}".strip()
+                verdict, command = "holds" if f["passed"] else "**missed**", f"`python benchmarks/{name}.py`"
                 lines.append(f"| {f['name']} | {value} | at most {f['limit']:g} | {verdict} | {command} |")
-    machines = {json.loads((ROOT / f"benchmarks/results/{n}.json").read_text())["environment"]["cpu"] for n in RESULTS}
+    machines = {result["environment"]["cpu"] for result in results.values()}
     lines += ["", f"Measured on two cores of: {', '.join(sorted(machines))}. {where_the_time_goes()}"]
     return "\n".join(lines)
 
 
 def where_the_time_goes() -> str:
     """The largest parts of the reference step, forward and backward together."""
-    profile = json.loads((ROOT / "benchmarks/results/train_step_profile.json").read_text())
+    profile = read("train_step_profile")
     total = sum(f["value"] for f in profile["figures"]) / 1000
     parts: Counter[str] = Counter()
     for row in profile["ops"]:

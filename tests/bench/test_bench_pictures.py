@@ -11,8 +11,8 @@ import pytest
 
 from tinygrad_lm.backend import Unavailable
 from tinygrad_lm.bench import document, save
-from tinygrad_lm.bench.page import facts, inline, merged, page, report, strip
-from tinygrad_lm.bench.pictures import PICTURES, draw, roofline, scaling
+from tinygrad_lm.bench.page import facts, inline, joined, merged, page, report, strip
+from tinygrad_lm.bench.pictures import PICTURES, draw, roofline, scaling, where
 from tinygrad_lm.cli import main
 
 EVIL = "<script>alert(1)</script>"
@@ -96,7 +96,9 @@ def test_the_page_holds_everything_and_executes_nothing(tmp_path: Path) -> None:
     found["rows"].append(row(case=EVIL, timing=None, refused=EVIL, share_of_roofline=None))
     found["figures"] = [{"name": EVIL, "value": None, "limit": 2.0, "unit": "", "passed": False}]
     found["environment"]["cpu"] = EVIL
-    written = report({EVIL: found, "other.json": full()}, tmp_path)
+    other = full()
+    other["environment"]["cpu"] = EVIL
+    written = report({EVIL: found, "other.json": other}, tmp_path)
     text = written[-1].read_text()
     assert written[-1].name == "report.html" and "<script" not in text and "&lt;script&gt;" in text
     addresses = set(re.findall(r"https?://[^\s\"'<]+", text))
@@ -128,9 +130,9 @@ def test_lines_of_a_panel_are_told_apart() -> None:
     rows = [row(n=n, axes={"n": n, "m": m}, variant=v) for n in (1, 2, 4) for m in (3, 5) for v in "ab"]
     first, second = (scaling(document(rows=rows[:k:s])).axes for k, s in ((None, 1), (10, 4)))
     names = [text.get_text() for text in first[0].get_legend().get_texts()]
-    assert sorted(names) == sorted([f"{v} m={m}, {t}" for v in "ab" for m in (3, 5) for t in ("hot", "cold")])
+    assert sorted(names) == sorted([f"{v} m={m}" for v in "ab" for m in (3, 5)])
     assert first[0].get_title("left") == "sum (float32)" and second[0].get_title("left") == "sum (float32, m=3)"
-    assert [text.get_text() for text in second[0].get_legend().get_texts()] == ["a, hot", "a, cold"]
+    assert [text.get_text() for text in second[0].get_legend().get_texts()] == ["a"]
     assert second[1].lines[0].get_ydata()[0] == pytest.approx(12e5 / 1.1e-3)
 
 
@@ -139,6 +141,18 @@ def test_labels_of_the_roofline_do_not_meet() -> None:
     (axes,) = roofline(document(rows=rows, roofline=ROOFS)).axes
     ends = [label.xyann[1] for label in axes.texts if label.get_text().startswith("case")]
     assert len(ends) == 5 and all(a - b > 7 for a, b in zip(ends, ends[1:], strict=False))
+
+
+def test_several_documents_are_told_apart() -> None:
+    one, two = full(), full()
+    two["environment"] |= {"git": {"commit": "0123456789ab", "dirty": False}}
+    both = joined({"a.json": one, "b.json": two})
+    assert [r["variant"] for r in both["rows"][:1] + both["rows"][-1:]] == ["native, a.json", "reference, b.json"]
+    assert len(both["rows"]) == 12 and len(both["comparisons"]) == 4 and both["roofline"]["peak_flops"]
+    assert len(where(both).splitlines()) == 2 and where(both).endswith("commit 0123456789")
+    two["environment"]["cpu"] = "another one"
+    assert joined({"a.json": one, "b.json": two})["roofline"] is None
+    assert joined({"a.json": one})["rows"] == one["rows"]
 
 
 def test_facts_and_merged_rooflines() -> None:
@@ -164,6 +178,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "times of unlike machines (cpu: " in capsys.readouterr().err
     assert main(["bench", "report", str(a), str(b), "--out", str(out), "--any-machine"]) == 0
     capsys.readouterr()
+    (tmp_path / "sub").mkdir()
+    save(tmp_path / "sub" / "a.json", found)
+    words = ["bench", "report", str(b), str(tmp_path / "sub" / "a.json"), "--csv", str(tmp_path / "two.csv")]
+    assert main(words) == 0 and (tmp_path / "two.csv").read_text().count("\n") == 13
+    for option in ("--csv", "--out"):
+        assert main(["bench", "report", str(a), option, str(a / "x")]) == 2
+        assert f"{option}: " in capsys.readouterr().err
+    save(b, document())
+    assert main(["bench", "report", str(b), "--pyperf", str(tmp_path / "x")]) == 2
+    assert "--pyperf: " in (said := capsys.readouterr().err) and "no row has a time" in said
     assert main(["bench", "report", str(a)]) == 2
     assert "say what to write" in capsys.readouterr().err
     assert main(["bench", "report", str(tmp_path / "none.json"), "--out", str(out)]) == 2

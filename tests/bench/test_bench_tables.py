@@ -63,6 +63,13 @@ def test_pyperf_has_the_samples() -> None:
     assert found["metadata"] == {"name": "sum n=8 float32 native", "loops": 7} and found["runs"] == [{"values": HOT}]
 
 
+def test_names_are_told_apart() -> None:
+    names = [found["metadata"]["name"] for found in pyperf_of(document(rows=[row(), row(), row()]))["benchmarks"]]
+    assert names == ["sum n=8 float32 native", "sum n=8 float32 native #2", "sum n=8 float32 native #3"]
+    with pytest.raises(ValueError, match="no row has a time"):
+        pyperf_of(document(rows=[REFUSED]))
+
+
 def test_real_rows_and_comparisons() -> None:
     case = Case("tanh", lambda rng: [rng.normal(size=100)], np.tanh, flops=100.0, bytes=1600, dtype="float64")
     rows = [measure(case, np.tanh, "numpy", max_time=0.01).record()]

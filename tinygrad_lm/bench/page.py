@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_lm.bench.pictures import VERDICTS, draw
+from tinygrad_lm.bench.results import unlike
 from tinygrad_lm.bench.tables import comparison_cells, quartiles, row_cells, summary
 
 CSS = """
@@ -132,17 +133,33 @@ def facts(values: Mapping[str, Any]) -> str:
 
 def report(documents: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
     """Write pictures and the page report.html; the files.  Unavailable where pictures cannot be drawn."""
-    first = next(iter(documents.values()))
-    together = {
-        **first,
-        "rows": [row for document in documents.values() for row in document["rows"]],
-        "comparisons": [c for document in documents.values() for c in document["comparisons"]],
-        "roofline": merged([document.get("roofline") or {} for document in documents.values()]),
-    }
-    written = draw(together, folder)
+    written = draw(joined(documents), folder)
     text = page(documents, [path for path in written if path.suffix == ".svg"])
     (folder / "report.html").write_text(text, encoding="utf-8")
     return [*written, folder / "report.html"]
+
+
+def joined(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One document of several: the name of each is added to the variants of its rows.
+
+    The roofline is that of the machine, if it is one.
+    """
+    first, *others = documents.values()
+    if not others:
+        return dict(first)
+    rows = [
+        {**row, "variant": f"{row['variant']}, {name}".removeprefix(", ")}
+        for name, document in documents.items()
+        for row in document["rows"]
+    ]
+    alike = not any(unlike(first, other) for other in others)
+    return {
+        **first,
+        "environments": [document["environment"] for document in documents.values()],
+        "rows": rows,
+        "comparisons": [c for document in documents.values() for c in document["comparisons"]],
+        "roofline": merged([document.get("roofline") or {} for document in documents.values()]) if alike else None,
+    }
 
 
 def merged(rooflines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

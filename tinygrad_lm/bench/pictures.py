@@ -44,13 +44,19 @@ def pyplot() -> Any:
 
 
 def where(document: Document) -> str:
-    """The machine and the commit, for the foot of a picture."""
-    environment = document["environment"]
+    """The machine and the commit, for the foot of a picture: a line for each, where a document was made of several."""
+    on_gpu = any(row["device"] == "cuda" for row in document["rows"])
+    return "\n".join(
+        dict.fromkeys(place(each, on_gpu) for each in document.get("environments", [document["environment"]]))
+    )
+
+
+def place(environment: Mapping[str, Any], on_gpu: bool = False) -> str:
+    """The machine, the day and the commit of a record."""
     gpu, git = environment.get("gpu"), environment.get("git") or {}
-    on_gpu = gpu and any(row.get("device") == "cuda" for row in document["rows"])
-    machine = gpu["name"] if on_gpu else environment.get("cpu")
+    machine = gpu["name"] if gpu and on_gpu else f"{environment['cpu']}, {environment['cores']} cores"
     commit = f", commit {git['commit'][:10]}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else ""
-    return f"{machine}, {environment.get('cores')} cores, {str(environment.get('time'))[:10]}{commit}"
+    return f"{machine}, {environment['time'][:10]}{commit}"
 
 
 def timed_rows(document: Document) -> list[Mapping[str, Any]]:
@@ -161,7 +167,9 @@ def scaling(document: Document) -> Any:
         for axes, unit in ((left, "s"), (right, "FLOP/s" if rates == "flops" else "B/s")):
             axes.yaxis.set_major_formatter(plt.matplotlib.ticker.EngFormatter(unit=unit))
         left.legend(fontsize=7.5)
-    return finished(figure, "Times and rates over sizes: medians, bands between the quartiles", document)
+    return finished(
+        figure, "Times and rates over sizes: medians, hot (solid, with quartiles) and cold (dotted)", document
+    )
 
 
 def over_time(axes: Any, lines: Mapping[str, list]) -> None:
@@ -170,10 +178,10 @@ def over_time(axes: Any, lines: Mapping[str, list]) -> None:
         sizes, look = [size for size, _ in points], {"color": COLOURS[k], "marker": MARKERS[k]}
         low, middle, high = zip(*[quartiles(row["timing"]["hot_s"]) for _, row in points], strict=True)
         axes.fill_between(sizes, low, high, color=COLOURS[k], alpha=0.25, linewidth=0)
-        axes.plot(sizes, middle, markersize=4, label=f"{name}, hot".removeprefix(", "), **look)
+        axes.plot(sizes, middle, markersize=4, label=name, **look)
         if all(row["timing"].get("cold_s") for _, row in points):
             cold = [median(row, "cold_s") for _, row in points]
-            axes.plot(sizes, cold, ":", markersize=3, label=f"{name}, cold".removeprefix(", "), **look)
+            axes.plot(sizes, cold, ":", markersize=3, **look)
 
 
 def over_rate(axes: Any, lines: Sequence[list], what: str) -> None:

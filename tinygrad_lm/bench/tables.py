@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,8 +125,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def timed(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """(a name of its own, the row) of every row that has a time."""
-    found = [row for row in document["rows"] if row.get("timing")]
-    return [(f"{what_of(summary(row))} {row.get('variant') or ''}".strip(), row) for row in found]
+    found, named = [row for row in document["rows"] if row.get("timing")], []
+    seen: Counter[str] = Counter()
+    for row in found:
+        name = f"{what_of(summary(row))} {row.get('variant') or ''}".strip()
+        seen[name] += 1
+        named.append((f"{name} #{seen[name]}" if seen[name] > 1 else name, row))
+    return named
 
 
 def pytest_benchmark_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +172,9 @@ def statistics_of(samples: Sequence[float], calls: int) -> dict[str, Any]:
 
 
 def pyperf_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows as `python -m pyperf show` and `compare_to` read them."""
+    """The rows as `python -m pyperf show` and `compare_to` read them.  ValueError for none: it reads no empty file."""
+    if not timed(document):
+        raise ValueError("no row has a time")
     where = document["environment"]
     common = {"unit": "second", "python_version": where.get("python"), "cpu_model_name": where.get("cpu")}
     shared = {key: value for key, value in common.items() if value}

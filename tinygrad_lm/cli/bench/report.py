@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from tinygrad_lm.bench import tables
-    from tinygrad_lm.bench.page import report
+    from tinygrad_lm.bench.page import joined, report
 
     wanted = {
         "csv": tables.csv_of,
@@ -37,16 +37,25 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if not arguments.out and not any(getattr(arguments, option) for option in wanted):
         raise UserError("say what to write: --out FOLDER, --csv, --md, --pytest-benchmark or --pyperf FILE")
-    documents = {path.name: common.read(path) for path in arguments.files}
+    names = [path.name for path in arguments.files]
+    names = [name if names.count(name) == 1 else str(path) for name, path in zip(names, arguments.files, strict=True)]
+    documents = {name: common.read(path) for name, path in zip(names, arguments.files, strict=True)}
     first, *others = documents.values()
     for other in others:
         common.alike(first, other, arguments.any_machine)
-    together = {**first, **{key: [r for d in documents.values() for r in d[key]] for key in ("rows", "comparisons")}}
     for option, text_of in wanted.items():
         if path := getattr(arguments, option):
-            path.write_text(text_of(together), encoding="utf-8")
+            try:
+                path.write_text(text_of(joined(documents)), encoding="utf-8")
+            except (OSError, ValueError) as error:
+                said = error.strerror if isinstance(error, OSError) else error
+                raise UserError(f"--{option.replace('_', '-')}: {path} cannot be written: {said}") from None
             print(path)
     if arguments.out:
-        for path in report(documents, arguments.out):
+        try:
+            written = report(documents, arguments.out)
+        except OSError as error:
+            raise UserError(f"--out: {error.filename} cannot be written: {error.strerror}") from None
+        for path in written:
             print(path)
     return common.FINE
