@@ -70,6 +70,16 @@ def test_others_are_refused_until_they_are_written(op: str, tmp_path: Path, comp
         runpy.run_path(str(script))["check"]()
 
 
+@pytest.mark.parametrize("op", ["multiply", "embedding", "where"])
+def test_a_gpu_could_run_it(op: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvrtc = build.find_nvrtc()
+    if nvrtc is None:
+        pytest.skip("NVRTC is not installed")
+    monkeypatch.setenv("TINYGRAD_LM_CACHE_DIR", str(tmp_path))
+    source, _ = new_kernel("k", op, tmp_path)
+    assert build.nvrtc_cubin(nvrtc, source, "sm_80").read_bytes()[:4] == b"\x7fELF"
+
+
 def test_every_operation_has_a_template_or_a_reason(tmp_path: Path) -> None:
     assert ELEMENTS.keys() <= OPS.keys()
     made = 0
