@@ -68,7 +68,8 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/tape.py --json benchmarks/results/tape.json
 	$(BIN)/python benchmarks/gradcheck.py --json benchmarks/results/gradcheck.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
-	$(BIN)/python benchmarks/train_step.py --peers torch,torch-compile,jax --json benchmarks/results/train_step.json
+	$(BIN)/python benchmarks/kernels.py --json benchmarks/results/kernels.json
+	$(BIN)/python benchmarks/train_step.py --json benchmarks/results/train_step.json
 	$(BIN)/python benchmarks/train_step.py --profile --json benchmarks/results/train_step_profile.json
 	$(BIN)/python benchmarks/readme_table.py
 
