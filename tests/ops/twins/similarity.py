@@ -10,8 +10,7 @@ def normalize(x, axis=-1, eps=1e-12):
 
 
 def cosine_similarity(a, b, axis=-1, eps=1e-8):
-    """By its formula: F.cosine_similarity's gradient passes through norms that eps has replaced (finite differences agree
-    with the formula's)."""
+    """By its formula: the gradient of F.cosine_similarity passes through norms that eps has replaced."""
     a, b = torch.broadcast_tensors(a, b)
     norms = [torch.linalg.vector_norm(x, dim=axis).clamp_min(eps) for x in (a, b)]
     return (a * b).sum(axis) / (norms[0] * norms[1])
