@@ -49,8 +49,8 @@ def steps() -> list[str]:
     """Our training steps beside the peers', from the pairs that one run has taken in turn."""
     lines = [
         "A training step with the NumPy reference beside torch eager (fused optimizers), taken in turn; losses and",
-        "gradient norms agree (`python benchmarks/train_step.py`). The reference is there to be read and to be right; a native",
-        "table of kernels is what shall be fast.",
+        "gradient norms agree (`python benchmarks/train_step.py`). The reference is there to be read and to be right;",
+        "a native table of kernels is what shall be fast.",
         "",
         "| workload | beside | ours | theirs | time ours / theirs (95 % interval) |",
         "|---|---|---|---|---|",
