@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,21 @@ def test_a_wrong_operation_does_not(name):
         return ~found if found.dtype == bool else found + 1 if found.dtype.kind == "i" else found * 1.001 + 0.001
 
     assert "is refused" in measure(workload(name, "float32", **axes), wrong, **FAST).refused
+
+
+@pytest.mark.parametrize("name", ["exp", "add", "sum", "softmax", "matmul", "conv", "layer_norm", "cross_entropy"])
+def test_floats_of_two_bytes(name):
+    pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    for dtype in ("float16", "bfloat16"):
+        case = workload(name, dtype, **small(name))
+        assert case.bytes < workload(name, "float32", **small(name)).bytes
+        verify(function_of(name, **small(name)), case.reference, case.draw, outliers=case.outliers, seed=0)
+
+
+def test_a_dtype_that_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ValueError, match="bfloat16 needs ml_dtypes: pip install ml_dtypes"):
+        workload("exp", "bfloat16")
 
 
 def test_what_has_no_derivative_is_said():

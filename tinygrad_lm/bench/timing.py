@@ -120,10 +120,9 @@ def do_bench(
         notes.append(f"stopped after {max_time:g} s, when the medians were known to within {max(known):.1%} only")
     if abs(change := after / before - 1) > CLOCK_CHANGE:
         said = ", ".join([f"{name} {value}" for name, value in where.state().items() if value is not None])
-        notes.append(
-            f"the machine's own clock changed meanwhile: a fixed piece of work takes {change:+.0%} longer"
-            + f" ({said})" * bool(said)
-        )
+        much = f"{abs(change):.0%} {'longer' if change > 0 else 'less long'}"
+        what = f"the machine's own clock changed meanwhile: a fixed piece of work takes {much}"
+        notes.append(what + f" ({said})" * bool(said))
     return Timing(np.array(hot), np.array(chilled), np.array(over), calls, tuple(notes))
 
 

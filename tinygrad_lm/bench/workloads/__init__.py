@@ -22,6 +22,7 @@ from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, READS, SHORTCUT
 from tinygrad_lm.core import OPS, vjp
 from tinygrad_lm.data.errors import nearest
 from tinygrad_lm.ops.samples import Spec
+from tinygrad_lm.testing.adapters import numpy_dtype
 
 __all__ = ["EXCUSED", "SIZES", "axes_of", "differentiable", "function_of", "params_of", "workload"]
 
@@ -71,6 +72,10 @@ def workload(name: str, dtype: str = "float32", *, backward: bool = False, **axe
         raise ValueError(f"{name} with {chosen} needs {said}")
     if backward and not differentiable(name):
         raise ValueError(f"{name} has no derivative to be timed")
+    try:
+        kind = numpy_dtype(dtype)
+    except ImportError:
+        raise ValueError(f"{dtype} needs ml_dtypes: pip install ml_dtypes") from None
     op, params = OPS[name], made.params
 
     def forward(*arrays: Any) -> Any:
@@ -85,12 +90,13 @@ def workload(name: str, dtype: str = "float32", *, backward: bool = False, **axe
             return function_of(name, backward=True, **axes)(*arrays)
 
     def draw(rng: np.random.Generator) -> list[Any]:
-        return made.draw(rng, dtype)
+        return made.draw(rng, kind)
 
-    arrays = draw(np.random.default_rng(0))
+    arrays, wide = draw(np.random.default_rng(0)), made.draw(np.random.default_rng(0))
     reference = both if backward else forward
-    results = reference(*arrays)
-    written = sum([np.asarray(y).nbytes for y in (results if isinstance(results, tuple) else (results,))])
+    results = reference(*wide)
+    each = [np.asarray(y) for y in (results if isinstance(results, tuple) else (results,))]
+    written = sum([y.size * (kind.itemsize if y.dtype.kind == "f" else y.itemsize) for y in each])
     read = READS.get(name, lambda *xs: sum([x.nbytes for x in xs if isinstance(x, np.ndarray)]))(*arrays)
     flops = 0.0
     if not backward:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_lm.data.errors import UserError
 
-DTYPES = ("float32", "float64", "float16")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 FINE, SLOWER, UNDECIDED = 0, 1, 3
 
 
@@ -25,7 +25,9 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
         metavar="A=SIZES",
         help="sizes of an axis: 256, or 64,96, or 256:4096:*2, or 10:50:+10; once for each axis",
     )
-    parser.add_argument("--dtype", default="float32", metavar="D,D", help="float32, float64, float16 (float32)")
+    parser.add_argument(
+        "--dtype", default="float32", metavar="D,D", help="float32, float64, float16, bfloat16 (float32)"
+    )
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
