@@ -104,7 +104,7 @@ def main() -> int:
             bench.Figure("time of all of it", time.perf_counter() - start, unit="s"),
         ],
         json_file=arguments.json,
-        comparisons=records,
+        answers=records,
         cases=arguments.cases,
         counts={f"{what}: {verdict}": n for (what, verdict), n in sorted(counts.items())},
     )
