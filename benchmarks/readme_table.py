@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- figures: python benchmarks/readme_table.py -->", "<!-- end of figures -->"
 RESULTS = (
     *("learning", "train_step", "tape", "gradcheck", "memory", "import_time", "kill_resume", "mutation"),
-    *("kernels", "verdicts_here"),
+    *("kernels", "verdicts", "verdicts_here"),
 )
 SHARED = "largest difference"  # figures of a script that begin so are one line: the largest of them
 
