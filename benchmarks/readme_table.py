@@ -48,14 +48,15 @@ def table() -> str:
 def steps() -> list[str]:
     """Our training steps beside the peers', from the pairs that one run has taken in turn."""
     lines = [
-        "A training step with the NumPy reference beside torch eager (fused optimizers), taken in turn; losses and",
+        "A training step with the NumPy reference beside its peers (fused optimizers), taken in turn; losses and",
         "gradient norms agree (`python benchmarks/train_step.py`). The reference is there to be read and to be right;",
         "a native table of kernels is what shall be fast.",
         "",
         "| workload | beside | ours | theirs | time ours / theirs (95 % interval) |",
         "|---|---|---|---|---|",
     ]
-    for found in read("train_step")["comparisons"]:
+    others = [c for c in read("train_step_peers")["comparisons"] if not c["names"][1].startswith("torch eager")]
+    for found in [*read("train_step")["comparisons"], *others]:
         ours, theirs = (f"{1e3 * t:.3g} ms" for t in found["medians_s"])
         low, high = found["interval"]
         ratio = f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})"
