@@ -69,6 +69,7 @@ def main() -> int:
     roofline, timing = bench.Roofline(options.device), {"max_time": options.max_time}
     rows: list[dict[str, Any]] = []
     comparisons: list[dict[str, Any]] = []
+    failed = 0  # of the peers' rows
 
     def save(**more: Any) -> None:
         if options.json:
@@ -106,9 +107,12 @@ def main() -> int:
                 with bench.Worker(a_row, word, name, "float32", {}, 0, timing) as worker:
                     record, said = worker()
             except RuntimeError as error:
-                print(f"{name} {word}: {str(error).splitlines()[-1]}", flush=True)
+                why = str(error).strip().splitlines()[-1]
+                print(f"{name} {word}: {why}", flush=True)
+                failed += "has no counterpart" not in why
                 continue
             note(record, said)
+            failed += bool(record["refused"])
             if not record["refused"]:
                 compared(name, word)
     missing = set(OPS) - set(SIZES) - set(EXCUSED)
@@ -116,6 +120,7 @@ def main() -> int:
     figures = [
         bench.Figure("operations that are refused", len({row["case"] for row in ours if row["refused"]}), 0),
         bench.Figure("operations neither timed nor excused", len(missing), 0),
+        *[bench.Figure("peers' rows that failed or are refused", failed, 0)] * bool(options.peers),
         bench.Figure("operations that are timed", len({row["case"] for row in ours if row["timing"]})),
     ]
     reasons: defaultdict[str, list[str]] = defaultdict(list)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import sys
 
 import numpy as np
@@ -21,17 +23,39 @@ def small(name: str) -> dict:
     return {axis: min(size, 6) if type(size) is int else size for axis, size in axes_of(name).items()}
 
 
+@pytest.fixture
+def prepared():
+    """Prepares a peer for one thread and float64, and leaves the settings of its library as they were."""
+    left = []
+
+    def prepare(name: str):
+        other = peer(name)
+        if name == "torch":
+            torch = importlib.import_module("torch")
+            left.append(functools.partial(torch.set_num_threads, torch.get_num_threads()))
+        if name == "jax":
+            jax = importlib.import_module("jax")
+            left.append(functools.partial(jax.config.update, "jax_enable_x64", jax.config.jax_enable_x64))
+        other.setup(1)
+        return other
+
+    yield prepare
+    for restore in left:
+        restore()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize("op", SIZES)
-def test_a_counterpart_computes_what_ours_does(name: str, op: str) -> None:
+def test_a_counterpart_computes_what_ours_does(prepared, name: str, op: str, dtype: str) -> None:
     pytest.importorskip(name)
-    other, axes = peer(name), small(op)
+    other, axes = prepared(name), small(op)
     try:
         function = other.function(op, params_of(op, **axes))
     except ValueError as error:
         assert str(error) == f"{name} has no counterpart of {op} here"
         return
-    case = workload(op, **axes)
+    case = workload(op, dtype, **axes)
     verify(crossing(function, other.array), case.reference, case.draw, outliers=case.outliers, seed=0, name=op)
 
 

@@ -82,6 +82,33 @@ def test_a_dtype_that_is_not_there(monkeypatch):
         workload("exp", "bfloat16")
 
 
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_one_answer_does_not_do_for_all_inputs(name):
+    axes, kept = small(name), []
+    case, right = workload(name, **axes), function_of(name, **axes)
+
+    def first_answer(*arrays):
+        kept[:] = kept or [right(*arrays)]
+        return kept[0]
+
+    with pytest.raises(Refused):
+        verify(first_answer, case.reference, case.draw, outliers=case.outliers, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("outer", {"rows": 10**6, "columns": 10**6}),
+        ("kron", {"rows": 500, "columns": 500}),
+        ("matmul", {"M": 10**6, "K": 1, "N": 10**6}),
+        ("attention", {"length": 10**6}),
+    ],
+)
+def test_large_results_are_refused_before_they_are_made(name, axes):
+    with pytest.raises(ValueError, match=f"{name} with .* needs [0-9,]+ GiB, more than 16"):
+        workload(name, **axes)
+
+
 def test_what_has_no_derivative_is_said():
     with pytest.raises(ValueError, match="argmax has no derivative to be timed"):
         workload("argmax", backward=True)
@@ -103,7 +130,7 @@ def test_the_work_of_a_product():
         (lambda: workload("matmul", M=0), "matmul: M must be at least 1, got 0"),
         (
             lambda: workload("matmul", M=10**6, K=10**6),
-            r"matmul with .* needs 7,454 GiB for its inputs, more than 16",
+            r"matmul with .* needs 7,458 GiB, more than 16",
         ),
     ],
 )

@@ -185,8 +185,12 @@ def of_jax() -> Peer:
         return p[:, None, None]
 
     def attention(q: Any, k: Any, v: Any, causal: bool) -> Any:
-        q, k, v = [jnp.swapaxes(x, 1, 2) for x in (q, k, v)]  # (batch, length, heads, size) is what it takes
-        return jnp.swapaxes(jax.nn.dot_product_attention(q, k, v, is_causal=causal), 1, 2)
+        if q.dtype != jnp.float64:
+            q, k, v = [jnp.swapaxes(x, 1, 2) for x in (q, k, v)]  # (batch, length, heads, size) is what it takes
+            return jnp.swapaxes(jax.nn.dot_product_attention(q, k, v, is_causal=causal), 1, 2)
+        scores = q @ jnp.swapaxes(k, -1, -2) * q.shape[-1] ** -0.5  # that one computes in float32 whatever it is given
+        seen = jnp.tri(scores.shape[-2], scores.shape[-1], dtype=bool) if causal else True
+        return jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1) @ v
 
     def conv(x: Any, weight: Any, geometry: Geometry) -> Any:
         groups = geometry.groups

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_lm.backend import backend_of, is_float, use_kernels
 from tinygrad_lm.bench.rows import Case
-from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, READS, SHORTCUTS, SIZES
+from tinygrad_lm.bench.workloads.sizes import EXCUSED, OUTLIERS, READS, RESULTS, SHORTCUTS, SIZES
 from tinygrad_lm.core import OPS, vjp
 from tinygrad_lm.data.errors import nearest
 from tinygrad_lm.ops.samples import Spec
@@ -58,18 +58,18 @@ def sized(name: str, axes: dict[str, Any]) -> tuple[dict[str, Any], Any]:
 def workload(name: str, dtype: str = "float32", *, backward: bool = False, **axes: Any) -> Case:
     """The case of an operation at these sizes.
 
-    Raises ValueError for an unknown operation or axis, a size that is not positive, and inputs (in float64, as the
-    reference has them) of more than 16 GiB.
+    Raises ValueError for an unknown operation or axis, a size that is not positive, and inputs and results (in float64,
+    as the reference has them) of more than 16 GiB.
 
     >>> case = workload("softmax", rows=2, columns=3)
     >>> case.axes, case.bytes
     ({'rows': 2, 'columns': 3}, 48)
     """
     chosen, made = sized(name, axes)
-    needed = sum([8 * math.prod(spec.shape) for spec in made.arrays if isinstance(spec, Spec)])
+    shapes = [spec.shape for spec in made.arrays if isinstance(spec, Spec)]
+    needed = 8 * sum(map(math.prod, shapes)) + 8 * RESULTS.get(name, lambda *_: 0)(*shapes)
     if needed > MOST_BYTES:
-        said = f"{needed / 2**30:,.0f} GiB for its inputs, more than {MOST_BYTES >> 30}"
-        raise ValueError(f"{name} with {chosen} needs {said}")
+        raise ValueError(f"{name} with {chosen} needs {needed / 2**30:,.0f} GiB, more than {MOST_BYTES >> 30}")
     if backward and not differentiable(name):
         raise ValueError(f"{name} has no derivative to be timed")
     try:

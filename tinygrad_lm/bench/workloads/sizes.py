@@ -6,8 +6,11 @@ operation's own samples are (`ops/samples.py`).  What is not timed is excused he
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from tinygrad_lm.ops.convolution import Geometry
 from tinygrad_lm.ops.samples import Case, Spec, booleans, case, integers
@@ -29,7 +32,31 @@ READS: dict[str, Callable[..., int]] = {  # bytes, of those that do not read all
     "nll_loss": lambda log_p, targets: targets.nbytes + targets.size * log_p.itemsize,
     "embedding": lambda ids, weight: ids.nbytes + ids.size * weight.shape[1] * weight.itemsize,
 }
+RESULTS: dict[str, Callable[..., int]] = {  # entries, of those whose result may be far larger than their inputs
+    "matmul": lambda a, b: a[0] * b[1],
+    "linear": lambda x, weight, bias: x[0] * weight[0],
+    "outer": lambda a, b: a[0] * b[0],
+    "inner": lambda a, b: a[0] * b[0],
+    "kron": lambda a, b: a[0] * a[1] * b[0] * b[1],
+    "tensordot": lambda a, b: a[0] * b[-1],
+    "einsum": lambda a, b: a[0] * a[1] * b[2],
+    "attention": lambda q, k, v: q[0] * q[1] * q[2] * k[2],  # its scores
+}
 SHORTCUTS = {"conv": 4.0, "conv_transpose": 4.0}  # F(4x4, 3x3) of Winograd's algorithms (Lavin and Gray 2016)
+
+
+class Coins(Spec):
+    """Booleans that are true with probability `high`."""
+
+    def draw(self, rng: np.random.Generator, dtype: Any = None) -> Any:
+        return rng.random(self.shape) < self.high
+
+
+class Signs(Spec):
+    """Integers that are 1 or -1."""
+
+    def draw(self, rng: np.random.Generator, dtype: Any = None) -> Any:
+        return 2 * rng.integers(0, 2, self.shape) - 1
 
 
 def sizes(*names: str, outliers: float | None = None) -> Callable:
@@ -60,17 +87,20 @@ def elementwise(
 elementwise(
     *("tanh", "sigmoid", "relu", "gelu", "silu", "erf", "erfc", "abs", "negative", "square", "softplus", "sin", "cos"),
     *("atan", "asinh", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "elu", "selu", "logsigmoid", "mish"),
-    *("sign", "floor", "ceil", "trunc", "round", "positive", "nan_to_num", "isfinite", "isinf", "isnan", "signbit"),
+    *("sign", "floor", "ceil", "trunc", "round", "positive", "signbit"),
 )
+elementwise("isfinite", "isinf", outliers=math.inf)  # without a few, one answer would do for all inputs
+elementwise("isnan", "nan_to_num", outliers=math.nan)
 elementwise("exp", "exp2", "expm1", "sinh", "cosh", outliers=8.0)  # 64 times as large, they overflow
 elementwise("log", "log1p", "log2", "log10", "sqrt", "rsqrt", "reciprocal", kinds=(positive,), outliers=8.0)
 elementwise("tan", "asin", "acos", "atanh", "clamped_log", kinds=(unit,), outliers=1.0)  # defined between -1 and 1
 elementwise("acosh", kinds=(lambda n: Spec("uniform", (n,), 1.1, 3.0),))
 elementwise(
-    *("add", "subtract", "multiply", "maximum", "minimum", "fmax", "fmin", "logaddexp", "copysign", "equal"),
-    *("not_equal", "less", "less_equal", "greater", "greater_equal"),
+    *("add", "subtract", "multiply", "maximum", "minimum", "fmax", "fmin", "logaddexp", "copysign"),
+    *("less", "less_equal", "greater", "greater_equal"),
     kinds=(normal, normal),
 )
+elementwise("equal", "not_equal", kinds=(lambda n: integers(4, n),) * 2)  # drawn floats are never equal
 elementwise("divide", "floor_divide", "remainder", "hypot", "atan2", "xlogy", kinds=(normal, positive), outliers=8.0)
 elementwise("pow", kinds=(positive, normal), outliers=1.0)  # large powers of large numbers overflow
 elementwise("lerp", kinds=(normal, normal, unit))
@@ -116,7 +146,17 @@ def _(rows: int = 256, columns: int = 1024) -> Case:
     return case(normal(rows, columns), axis=-1)
 
 
-@sizes("any", "all", "count_nonzero")
+@sizes("any")
+def _(rows: int = 1024, columns: int = 1024) -> Case:
+    return case(Coins("coins", (rows, columns), high=1 / columns), axis=-1)  # one in a row, so that the answers differ
+
+
+@sizes("all")
+def _(rows: int = 1024, columns: int = 1024) -> Case:
+    return case(Coins("coins", (rows, columns), high=1 - 1 / columns), axis=-1)
+
+
+@sizes("count_nonzero")
 def _(rows: int = 1024, columns: int = 1024) -> Case:
     return case(booleans(rows, columns), axis=-1)
 
@@ -227,7 +267,12 @@ def _(batch: int = 64, n: int = 128) -> Case:
     return case(normal(batch, n, n), axis1=-2, axis2=-1)
 
 
-@sizes("inv", "det", "slogdet", "cofactors", "qr", outliers=1.0)  # large entries would make them ill-conditioned
+@sizes("det", "slogdet", outliers=1.0)
+def _(batch: int = 16, n: int = 32) -> Case:
+    return case(normal(batch, n, n))  # the determinants of the well-conditioned ones below are all the same
+
+
+@sizes("inv", "cofactors", "qr", outliers=1.0)  # large entries would make them ill-conditioned
 def _(batch: int = 16, n: int = 32) -> Case:
     return case(matrix(batch, n, n))
 
@@ -361,7 +406,7 @@ def _(rows: int = 1024, columns: int = 1024) -> Case:
 
 @sizes("hinge_loss")
 def _(rows: int = 1024, columns: int = 1024) -> Case:
-    return case(normal(rows, columns), Spec("integers", (rows, columns), 1, 2))
+    return case(normal(rows, columns), Signs("signs", (rows, columns)))
 
 
 EXCUSED = {
