@@ -5,10 +5,12 @@
 #ifdef __CUDACC__
 
 #ifdef __CUDACC_RTC__  // NVRTC has no standard headers
+using uint16_t = unsigned short;
 using int32_t = int;
 using uint32_t = unsigned;
 using int64_t = long long;
 using uint64_t = unsigned long long;
+#define INFINITY __int_as_float(0x7f800000)
 #else
 #include <stdint.h>
 #endif
@@ -29,7 +31,9 @@ using uint64_t = unsigned long long;
 #define TG_UNROLL
 #endif
 
-#include "ptx.h"
-
 constexpr unsigned TG_ALL_LANES = 0xffffffffu;
 constexpr unsigned TG_WARP = 32;
+
+#include "ptx.h"
+#include "types.h"
+#include "fold.h"

@@ -1,4 +1,5 @@
-// Matrix product: c[z][i][j] = sum_k a[z][i][k] * b[z][k][j], float32, in ordinary multiply-adds (no TF32).
+// Matrix product: c[z][i][j] = activation(sum_k a[z][i][k] * b[z][k][j] + bias[j]) + residual[z][i][j], in ordinary
+// multiply-adds of float32 (no TF32).
 //
 // Idea                  A block computes a tile of 128 x 128 entries, a thread 8 x 8 of them, in registers: 16 numbers
 //                       from shared memory serve 64 multiply-adds.  K is walked in steps of 16.  While one pair of
@@ -9,97 +10,95 @@
 //                       the tiles of a matrix, eight rows of them at a time (neighbours share what they read, through
 //                       the L2 cache), then the matrices.
 // FLOPs and bytes       2 M N K; a and b are read from memory once for every 128 columns or rows: 4 M N K / 64 bytes.
-// Needs                 float32; a and b contiguous as they are or transposed (one kernel for each of the four pairs:
-//                       the letters say n or t for a and b), matrices of a batch any distance apart (0: broadcast); c
-//                       contiguous.  256 threads.  Any architecture from sm_80.
+// Needs                 float32, float16 or bfloat16, added in float32; a and b contiguous as they are or transposed
+//                       (one kernel for each of the four pairs: the letters say n or t for a and b), matrices of a
+//                       batch any distance apart (0: broadcast); c contiguous; bias and residual or none.  256 threads.
+//                       Any architecture from sm_80.
 // Improves on           tiled.cu, by 4 multiply-adds for each number read from shared memory, in place of 4 for 5.
-// Limits                M, N and K below 2**31.  Small matrices leave most of a GPU idle: a tile is a block, and K is never split.
+// Limits                M, N and K below 2**31.  Small matrices leave most of a GPU idle: a tile is a block, and K is
+//                       never split.  The tensor cores are idle.
 #include "tg.h"
+#include "epilogue.h"
 
-static constexpr int SIDE = 128, DEPTH = 16, THREADS = 256, WIDE = 4, ROW = SIDE + 4, TOGETHER = 8;
-static constexpr int PIECES = SIDE * DEPTH / WIDE / THREADS;  // four-number pieces of a tile that a thread carries
-
-// Four neighbours of a stored matrix, 0 where it ends: `left` says how many there are.
-TG_WRAPPER float4 four(const float* p, int left, bool aligned) {
-    if (left >= WIDE && aligned) return *reinterpret_cast<const float4*>(p);
-    float4 v = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (left > 0) v.x = p[0];
-    if (left > 1) v.y = p[1];
-    if (left > 2) v.z = p[2];
-    if (left > 3) v.w = p[3];
-    return v;
-}
+static constexpr int SIDE = 128, DEPTH = 16, THREADS = 256, WIDTH = 4, ROW = SIDE + 4, TOGETHER = 8;
+static constexpr int PIECES = SIDE * DEPTH / WIDTH / THREADS;  // four-number pieces of a tile that a thread carries
 
 // One operand: tiles of `SIDE` rows (of a; columns of b) and `DEPTH` steps of K.  ALONG_K: its neighbours in memory are
 // steps of K.  In shared memory it is [step][row] in either case.
-template <bool ALONG_K>
+template <class T, bool ALONG_K>
 struct Operand {
-    static constexpr int LINE = (ALONG_K ? DEPTH : SIDE) / WIDE, LINES = THREADS / LINE;  // pieces in a line of a tile
-    const float* at;  // this thread's first piece
-    int64_t hop;      // from one of its pieces to the next
-    int lines, along;  // how many there are from that piece on, across and along memory
+    static constexpr int LINE = (ALONG_K ? DEPTH : SIDE) / WIDTH, LINES = THREADS / LINE;  // pieces in a line of a tile
+    const T* at;  // this thread's first piece
+    int64_t hop;  // from one of its pieces to the next
+    int rows;     // how many there are from that piece on
     bool aligned;
-    float4 carried[PIECES];
+    Pack<T, WIDTH> carried[PIECES];
+
+    static __device__ int line() { return int(threadIdx.x) / LINE; }
+    static __device__ int place() { return int(threadIdx.x) % LINE * WIDTH; }
 
     // stride: between the lines of the stored matrix.
-    __device__ Operand(const float* from, int rows, int K, int stride, int first_row, bool aligned_)
-        : aligned(aligned_) {
-        const int line = int(threadIdx.x) / LINE, place = int(threadIdx.x) % LINE * WIDE;
-        at = from + (ALONG_K ? int64_t(first_row + line) * stride + place : int64_t(line) * stride + first_row + place);
+    __device__ Operand(const T* from, int rows_, int stride, int first_row, bool aligned_) : aligned(aligned_) {
+        at = from + (ALONG_K ? int64_t(first_row + line()) * stride + place()
+                             : int64_t(line()) * stride + first_row + place());
         hop = int64_t(LINES) * stride;
-        lines = (ALONG_K ? rows - first_row : K) - line;
-        along = (ALONG_K ? K : rows - first_row) - place;
+        rows = rows_ - first_row - (ALONG_K ? line() : place());
     }
 
-    __device__ void fetch() {
+    // left: how much of K there is from the first step of the tile on.
+    __device__ void fetch(int left) {
+        const int steps = left - (ALONG_K ? place() : line()), lines = ALONG_K ? rows : steps;
         TG_UNROLL
-        for (int p = 0; p < PIECES; p++) carried[p] = four(at + p * hop, p * LINES < lines ? along : 0, aligned);
+        for (int p = 0; p < PIECES; p++)
+            carried[p] = load<WIDTH>(at + p * hop, p * LINES < lines ? (ALONG_K ? steps : rows) : 0, aligned);
         at += ALONG_K ? DEPTH : PIECES * hop;  // to the next step
-        (ALONG_K ? along : lines) -= DEPTH;
     }
 
     __device__ void put(float (*tile)[ROW]) const {
-        const int line = int(threadIdx.x) / LINE, place = int(threadIdx.x) % LINE * WIDE;
         TG_UNROLL
         for (int p = 0; p < PIECES; p++) {
+            float4 x = {float(carried[p].of[0]), float(carried[p].of[1]), float(carried[p].of[2]),
+                        float(carried[p].of[3])};
             if (ALONG_K) {
-                tile[place][line + p * LINES] = carried[p].x;
-                tile[place + 1][line + p * LINES] = carried[p].y;
-                tile[place + 2][line + p * LINES] = carried[p].z;
-                tile[place + 3][line + p * LINES] = carried[p].w;
+                tile[place()][line() + p * LINES] = x.x;
+                tile[place() + 1][line() + p * LINES] = x.y;
+                tile[place() + 2][line() + p * LINES] = x.z;
+                tile[place() + 3][line() + p * LINES] = x.w;
             } else {
-                *reinterpret_cast<float4*>(&tile[line + p * LINES][place]) = carried[p];
+                *reinterpret_cast<float4*>(&tile[line() + p * LINES][place()]) = x;
             }
         }
     }
 };
 
-TG_WRAPPER bool sixteen(const float* p, int stride) {
-    return reinterpret_cast<uint64_t>(p) % 16 == 0 && stride % WIDE == 0;
+// Whether every row of four numbers is one access.
+template <class T>
+TG_INLINE bool fours(const T* p, int stride) {
+    return reinterpret_cast<uint64_t>(p) % sizeof(Pack<T, WIDTH>) == 0 && stride % WIDTH == 0;
 }
 
-template <bool A_TRANSPOSED, bool B_TRANSPOSED>
-__device__ void product(const float* __restrict__ a, const float* __restrict__ b, float* __restrict__ c, int M, int N, int K, int64_t a_batch,
-                        int64_t b_batch) {
-    __shared__ __align__(16) float tile_a[2][DEPTH][ROW], tile_b[2][DEPTH][ROW];
-    const int64_t across = (N - 1) / SIDE + 1, down = (M - 1) / SIDE + 1;
-    const int64_t z = blockIdx.x / (across * down), tile = blockIdx.x % (across * down);
-    const int64_t band = tile / (across * TOGETHER) * TOGETHER, inside = tile % (across * TOGETHER);
-    const int64_t high = down - band < TOGETHER ? down - band : TOGETHER;
-    const int top = int(band + inside % high) * SIDE, left = int(inside / high) * SIDE;
+template <class T, bool A_TRANSPOSED, bool B_TRANSPOSED>
+__device__ void product(const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ c, Epilogue<T> finish, int M,
+                        int N, int K, int64_t a_batch, int64_t b_batch) {
+    __shared__ __align__(16) float space[4][DEPTH][ROW];  // two tiles of a, two of b; in the end half of the result
+    float (*const tile_a)[DEPTH][ROW] = space, (*const tile_b)[DEPTH][ROW] = space + 2;
+    const int across = (N - 1) / SIDE + 1, down = (M - 1) / SIDE + 1;  // all blocks are fewer than 2**31
+    const int z = int(blockIdx.x) / (across * down), tile = int(blockIdx.x) % (across * down);
+    const int band = tile / (across * TOGETHER) * TOGETHER, inside = tile % (across * TOGETHER);
+    const int high = down - band < TOGETHER ? down - band : TOGETHER;
+    const int top = (band + inside % high) * SIDE, left = inside / high * SIDE;
     a += z * a_batch;
     b += z * b_batch;
-    c += z * M * int64_t(N);
 
     const int a_stride = A_TRANSPOSED ? M : K, b_stride = B_TRANSPOSED ? K : N;
-    Operand<!A_TRANSPOSED> of_a(a, M, K, a_stride, top, sixteen(a, a_stride));
-    Operand<B_TRANSPOSED> of_b(b, N, K, b_stride, left, sixteen(b, b_stride));
+    Operand<T, !A_TRANSPOSED> of_a(a, M, a_stride, top, fours(a, a_stride));
+    Operand<T, B_TRANSPOSED> of_b(b, N, b_stride, left, fours(b, b_stride));
     const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
-    const int row = warp / 2 * 32 + lane / 8 * WIDE, column = warp % 2 * 64 + lane % 8 * WIDE;  // of the first square
+    const int row = warp / 2 * 32 + lane / 8 * WIDTH, column = warp % 2 * 64 + lane % 8 * WIDTH;  // of the first square
 
     float sum[8][8] = {};
-    of_a.fetch();
-    of_b.fetch();
+    of_a.fetch(K);
+    of_b.fetch(K);
     of_a.put(tile_a[0]);
     of_b.put(tile_b[0]);
     __syncthreads();
@@ -107,8 +106,8 @@ __device__ void product(const float* __restrict__ a, const float* __restrict__ b
     for (int left_of_k = K; left_of_k > 0; left_of_k -= DEPTH) {
         const bool more = left_of_k > DEPTH;
         if (more) {
-            of_a.fetch();
-            of_b.fetch();
+            of_a.fetch(left_of_k - DEPTH);
+            of_b.fetch(left_of_k - DEPTH);
         }
         TG_UNROLL
         for (int k = 0; k < DEPTH; k++) {
@@ -130,36 +129,42 @@ __device__ void product(const float* __restrict__ a, const float* __restrict__ b
         __syncthreads();
     }
 
-    const bool aligned = sixteen(c, N);
-    const int below = M - top - row, right = N - left - column;  // entries from this thread's first one on
-    c += (top + row) * int64_t(N) + left + column;
+    // By way of shared memory: whole rows are written together, and a loop finishes them entry by entry.
+    const bool aligned = fours(c, N);
+    float (*const staged)[ROW] = space[0];
     TG_UNROLL
-    for (int i = 0; i < 8; i++) {
-        const int r = i / 4 * 16 + i % 4;
-        if (r >= below) continue;
+    for (int lower = 0; lower < 2; lower++) {
         TG_UNROLL
-        for (int j = 0; j < 8; j += WIDE) {
-            float* to = c + r * int64_t(N) + j / 4 * 32;
-            if (aligned && j / 4 * 32 + WIDE <= right) {
-                *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(&sum[i][j]);
-            } else {
-                TG_UNROLL
-                for (int e = 0; e < WIDE; e++)
-                    if (j / 4 * 32 + e < right) to[e] = sum[i][j + e];
-            }
+        for (int i = 0; i < 4; i++)
+            TG_UNROLL
+            for (int j = 0; j < 8; j += WIDTH)
+                *reinterpret_cast<float4*>(&staged[warp / 2 * 16 + lane / 8 * WIDTH + i][column + j / 4 * 32]) =
+                    *reinterpret_cast<const float4*>(&sum[lower * 4 + i][j]);
+        __syncthreads();
+        for (int piece = int(threadIdx.x); piece < SIDE / 2 * SIDE / WIDTH; piece += THREADS) {
+            const int at_row = piece / (SIDE / WIDTH), at_column = piece % (SIDE / WIDTH) * WIDTH;
+            const int i = top + at_row / 16 * 32 + lower * 16 + at_row % 16, j = left + at_column;
+            if (i >= M || j >= N) continue;
+            const int64_t at = (int64_t(z) * M + i) * N + j;
+            Pack<T, WIDTH> y;
+            for (int e = 0; e < WIDTH; e++)
+                y.of[e] = j + e < N ? finish(staged[at_row][at_column + e], at + e, j + e) : T(0.0f);
+            store(c + at, y, N - j, aligned);
         }
+        __syncthreads();
     }
 }
 
-#define KERNEL(name, A_TRANSPOSED, B_TRANSPOSED)                                                                    \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2)                                                           \
-        name(const float* __restrict__ a, const float* __restrict__ b, float* __restrict__ c, int M, int N, int K,    \
-             int64_t a_batch, int64_t b_batch) {                                                                       \
-        product<A_TRANSPOSED, B_TRANSPOSED>(a, b, c, M, N, K, a_batch, b_batch);                                       \
-    }                                                                                                                  \
+#define KERNEL(name, T, A_TRANSPOSED, B_TRANSPOSED)                                                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2)                                                         \
+        name(const T* a, const T* b, T* c, const T* bias, const T* residual, int activation, int M, int N, int K,    \
+             int64_t a_batch, int64_t b_batch) {                                                                     \
+        product<T, A_TRANSPOSED, B_TRANSPOSED>(a, b, c, {bias, residual, activation}, M, N, K, a_batch, b_batch);    \
+    }                                                                                                                \
     TG_LAUNCHABLE(name)
-
-KERNEL(matmul_register_tiled_nn, false, false)
-KERNEL(matmul_register_tiled_nt, false, true)
-KERNEL(matmul_register_tiled_tn, true, false)
-KERNEL(matmul_register_tiled_tt, true, true)
+#define KERNELS(suffix, T)                                         \
+    KERNEL(matmul_register_tiled_nn_##suffix, T, false, false)     \
+    KERNEL(matmul_register_tiled_nt_##suffix, T, false, true)      \
+    KERNEL(matmul_register_tiled_tn_##suffix, T, true, false)      \
+    KERNEL(matmul_register_tiled_tt_##suffix, T, true, true)
+TG_FOR_EACH_TYPE(KERNELS)
