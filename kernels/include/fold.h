@@ -3,11 +3,11 @@
 #pragma once
 
 struct Plus {
-    static constexpr float SPARE = 0.0f;  // changes nothing
+    static __device__ float spare() { return 0.0f; }  // changes nothing
     __device__ float operator()(float a, float b) const { return a + b; }
 };
 struct Larger {  // passes over NaN
-    static constexpr float SPARE = -INFINITY;
+    static __device__ float spare() { return -INFINITY; }
     __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
@@ -43,7 +43,7 @@ struct Team {
         __syncthreads();  // the last fold may still be reading
         if (lane == 0) per_warp[warp] = value;
         __syncthreads();
-        return warp_fold(lane < warps ? per_warp[lane] : Fold::SPARE, how);
+        return warp_fold(lane < warps ? per_warp[lane] : Fold::spare(), how);
     }
     __device__ float sum(float value) const { return fold(value, Plus()); }
     __device__ float largest(float value) const { return fold(value, Larger()); }

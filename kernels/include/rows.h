@@ -75,7 +75,7 @@ struct Rows {
 
     template <class F>
     __device__ float largest(F f) {
-        float top = Larger::SPARE;
+        float top = Larger::spare();
         packs([&](int64_t at, int p) {
             TG_UNROLL
             for (int e = 0; e < W; e++)

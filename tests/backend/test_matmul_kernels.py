@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
+from tests.backend.judged import judge, off, ulp
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
+from tinygrad_lm.backend.launch.elementwise import ACTIVATIONS
+from tinygrad_lm.backend.record import Unavailable
+from tinygrad_lm.testing.adapters import numpy_dtype
 
 RUNGS = list(launch.LADDERS["matmul"])
 
@@ -23,7 +29,7 @@ def compiler(cache):
 
 
 def kernel(rung: str, order: str = "forward", seed: int = 0):
-    return launch.table(Emulator(order, seed), {"matmul": rung})["matmul"]
+    return functools.partial(launch.LADDERS["matmul"][rung], Emulator(order, seed))
 
 
 def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
@@ -35,20 +41,35 @@ def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
     return x[..., ::-1, :].copy()[..., ::-1, :] if layout == "reversed" else x
 
 
-def check(rung: str, a: np.ndarray, b: np.ndarray, order: str = "forward") -> None:
+def check(rung: str, a: np.ndarray, b: np.ndarray, order: str = "forward", **epilogue) -> None:
     """Against float64: at most twice the error of the plain sum in float32, or 2 ulp of the largest entry."""
     before = a.copy(), b.copy()
-    y = kernel(rung, order)(np, a, b)
-    exact = np.matmul(a.astype(np.float64), b.astype(np.float64))
-    assert y is not NotImplemented and y.dtype == np.float32 and y.shape == exact.shape
+    y = kernel(rung, order)(np, a, b, **epilogue)
+    wide = [x.astype(np.float64) for x in (a, b)]
+    exact = finished(np.matmul(*wide), epilogue)
+    assert y is not NotImplemented and y.dtype == a.dtype and y.shape == exact.shape
     assert np.array_equal(a, before[0]) and np.array_equal(b, before[1])
     if not exact.size:
         return
     plain = np.zeros(exact.shape, np.float32)
     for k in range(a.shape[-1]):
-        plain += a[..., :, k : k + 1] * b[..., k : k + 1, :]
-    limit = max(2 * np.abs(plain - exact).max(), 2 * np.spacing(np.float32(np.abs(exact).max())))
-    assert np.abs(y - exact).max() <= limit
+        plain += a[..., :, k : k + 1].astype(np.float32) * b[..., k : k + 1, :].astype(np.float32)
+    plain = finished(plain, epilogue).astype(a.dtype)
+    limit = max(2 * off(plain, exact).max(), 2 * ulp(np.abs(exact).max(), a.dtype))
+    assert off(y, exact).max() <= limit
+
+
+def finished(x: np.ndarray, epilogue: dict) -> np.ndarray:
+    """activation(x + bias) + residual in the precision of x."""
+    given = {name: epilogue[name].astype(x.dtype) for name in ("bias", "residual") if name in epilogue}
+    x = x + given.get("bias", 0)
+    how = epilogue.get("activation", "identity")
+    with tg.use_kernels("reference"):
+        if how.startswith("gelu"):
+            x = tg.gelu(x, approximate="none" if how == "gelu" else "tanh")
+        elif how != "identity":
+            x = getattr(tg, how)(x)
+    return x + given.get("residual", 0)
 
 
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 8, 16, 17, 31, 33, 64, 127, 128, 129, 132])
@@ -58,14 +79,40 @@ BATCHES = st.sampled_from(
 LAYOUTS = st.sampled_from(["plain", "transposed", "strided", "reversed"])
 
 
+DTYPES = st.sampled_from(launch.LADDERS["matmul"]["tiled"].dtypes).map(numpy_dtype)
+
+
 @given(
-    st.sampled_from(RUNGS), SIZES, SIZES, SIZES, BATCHES, LAYOUTS, LAYOUTS, st.sampled_from(ORDERS), st.integers(0, 99)
-)
-def test_every_rung(rung, M, N, K, batches, of_a, of_b, order, seed) -> None:
+    st.sampled_from(RUNGS), SIZES, SIZES, SIZES, BATCHES, LAYOUTS, LAYOUTS, DTYPES, st.sampled_from(ORDERS),
+    st.integers(0, 99)
+)  # fmt: skip
+def test_every_rung(rung, M, N, K, batches, of_a, of_b, dtype, order, seed) -> None:
     rng = np.random.default_rng(seed)
-    a, b = (rng.normal(size=s).astype("f4") for s in ((*batches[0], M, K), (*batches[1], K, N)))
-    a.reshape(-1)[::17] *= 100
+    a, b = (rng.normal(size=s).astype(dtype) for s in ((*batches[0], M, K), (*batches[1], K, N)))
+    a.reshape(-1)[::17] *= dtype.type(100)
     check(rung, laid_out(a, of_a), laid_out(b, of_b), order)
+
+
+@given(
+    st.sampled_from(RUNGS), SIZES, SIZES, st.sampled_from([(), (2,)]), DTYPES, st.booleans(), st.booleans(),
+    st.sampled_from(ACTIVATIONS)
+)  # fmt: skip
+def test_what_is_done_before_an_entry_is_written(rung, M, N, batch, dtype, with_bias, with_residual, how) -> None:
+    rng = np.random.default_rng(M + N)
+    a, b = rng.normal(size=(*batch, M, 3)).astype(dtype), rng.normal(size=(3, N)).astype(dtype)
+    epilogue: dict = {"activation": how}
+    if with_bias:
+        epilogue["bias"] = rng.normal(size=N).astype(dtype)
+    if with_residual:
+        epilogue["residual"] = rng.normal(size=(*batch, M, N)).astype(dtype)
+    check(rung, a, b, **epilogue)
+
+
+@given(st.sampled_from(RUNGS), SIZES, SIZES, SIZES, st.sampled_from([(), (2,), (2, 0)]), DTYPES, st.booleans())
+def test_linear(rung, rows, K, N, lead, dtype, with_bias) -> None:
+    rng = np.random.default_rng(rows + N)
+    arrays = [rng.normal(size=s).astype(dtype) for s in ((*lead, rows, K), (N, K), (N,))]
+    assert judge("linear", rung, arrays[: 2 + with_bias]) is not None
 
 
 @pytest.mark.parametrize("rung", RUNGS)
@@ -100,6 +147,9 @@ def test_what_it_does_not_serve(rung: str) -> None:
     assert all(product(np, a, b) is NotImplemented for a, b in wrong)
     with tg.use_kernels({"matmul": product}):
         assert np.array_equal(tg.matmul(one, two), [3, 3, 3])
+    with tg.use_kernels(launch.table(Emulator(), {"matmul": rung})), pytest.raises(Unavailable) as caught:
+        tg.matmul(one, two)
+    assert f"the forced rung {rung!r} (kernels/matmul/{rung}.cu) does not serve float32 (3,), float32" in str(caught.value)
 
 
 def test_a_broadcast_operand_is_not_copied() -> None:
@@ -110,7 +160,7 @@ def test_a_broadcast_operand_is_not_copied() -> None:
 
     a, b = np.ones((5, 4, 3), np.float32), np.ones((3, 2), np.float32)
     launch.table(run)["matmul"](np, a.mT.copy().mT, b)
-    assert seen[1] is b and [int(n) for n in seen[3:]] == [4, 2, 3, 12, 0]
+    assert seen[1] is b and [int(n) for n in seen[3:]] == [0, 0, 0, 4, 2, 3, 12, 0]  # no bias, residual, activation
     assert np.shares_memory(seen[0], seen[0].base) and seen[0].flags.c_contiguous
 
 

@@ -23,7 +23,7 @@ Table = Mapping[str, Callable]
 
 
 class Unavailable(RuntimeError):
-    """A device or kernel table that cannot be used on this machine; the message is the reason, in one line."""
+    """A device, kernel table or forced kernel that cannot be used here; the message is the reason, in one line."""
 
 
 @dataclass(eq=False)

@@ -50,12 +50,23 @@ def relu(xp, x):
 
 @relu.vjp("x")
 def _(g, out):
-    return g * greater(out, 0)
+    return relu_grad(g, out)
 
 
 @relu.jvp("x")
 def _(t, x):
     return where(greater(x, 0), t, 0.0)
+
+
+@op(samples=lambda: [case(N(*s), D(*s)) for s in ((2, 3), (), (0,), (2, 1, 4), (5,))], arithmetic=False)
+def relu_grad(xp, dy, x):
+    """dy where x > 0, else 0; x may be relu's result as well as its input."""
+    return dy * (x > 0)
+
+
+@relu_grad.composed
+def _(dy, x):
+    return dy * greater(x, 0)
 
 
 @op(
@@ -303,13 +314,26 @@ def silu(xp, x):
 
 @silu.vjp("x")
 def _(g, x):
-    s = sigmoid(x)
-    return g * (s * (1.0 + x * (1.0 - s)))
+    return silu_grad(g, x)
 
 
 @silu.jvp("x")
 def _(t, x):
     return t * sigmoid(x) + x * t / square(2.0 * cosh(0.5 * x))
+
+
+@op(samples=lambda: [case(N(*s), N(*s)) for s in ((2, 3), (), (0,), (2, 1, 4), (5,))])
+def silu_grad(xp, dy, x):
+    """dy s (1 + x (1 - s)) with s = sigmoid(x)."""
+    e = xp.exp(-xp.abs(x))
+    s = xp.where(x >= 0, 1, e) / (1 + e)
+    return dy * (s * (1 + x * (1 - s)))
+
+
+@silu_grad.composed
+def _(dy, x):
+    s = sigmoid(x)
+    return dy * (s * (1.0 + x * (1.0 - s)))
 
 
 @op(

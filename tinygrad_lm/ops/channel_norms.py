@@ -78,9 +78,7 @@ def batch_norm(xp, x, weight=None, bias=None, *, eps=1e-5):
 
 @batch_norm.vjp("x", "weight", "bias")
 def _(g, x, weight, centre, scale, *, eps):
-    axis = others(x.ndim)
-    dx, dweight = standardize_grad(g, x, across(weight, x.ndim), centre, scale, axis=axis, eps=eps)
-    return dx, per_channel(dweight), per_channel(g)
+    return batch_norm_grad(g, x, weight, centre, scale, eps=eps)
 
 
 @batch_norm.jvp("x", "weight", "bias")
@@ -94,6 +92,34 @@ def _(t, x, weight, centre, scale):
 def _(x, weight, bias, eps):
     h, _ = standard(x, others(x.ndim), eps)
     return affine(h, across(weight, x.ndim), across(bias, x.ndim))
+
+
+@op(
+    samples=lambda: [
+        case(N(4, 3), N(4, 3), N(3)),
+        case(N(2, 3, 2), N(2, 3, 2), N(3)),
+        case(N(2, 2, 2, 2), N(2, 2, 2, 2)),
+        case(N(5, 2), N(5, 2), eps=0.1),
+        case(N(1, 2, 3), N(1, 2, 3), N(2)),
+    ],
+)
+def batch_norm_grad(xp, dy, x, weight=None, centre=None, scale=None, *, eps=1e-5):
+    """(dx, dweight, dbias) of batch_norm; centre and scale are caches (computed if None).
+
+    With h = (x - centre) scale and means and sums over the values of each channel:
+    dx = (dy - mean dy - h mean(dy h)) scale weight,  dweight = sum(dy h),  dbias = sum(dy).
+    """
+    dx, h = standardize_grad(dy, x, across(weight, x.ndim), centre, scale, axis=others(x.ndim), eps=eps)
+    return dx, per_channel(h), per_channel(dy)
+
+
+batch_norm_grad.constant("centre", "scale")
+
+
+@batch_norm_grad.composed
+def _(dy, x, weight, eps):
+    dx, h = standardize_grad(dy, x, across(weight, x.ndim), axis=others(x.ndim), eps=eps)
+    return dx, per_channel(h), per_channel(dy)
 
 
 @op(

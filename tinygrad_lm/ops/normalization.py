@@ -69,13 +69,29 @@ def finite_top(xp, x, axis):
 
 @softmax.vjp("x")
 def _(g, out, *, axis):
-    return out * (g - sum(g * out, axis=axis, keepdims=True))
+    return softmax_grad(g, out, axis=axis)
 
 
 @softmax.jvp("x")
 def _(t, out, *, axis):
     moved = out * t
     return moved - out * sum(moved, axis=axis, keepdims=True)
+
+
+@op(samples=lambda: pairs_of(rows()))
+def softmax_grad(xp, dy, y, *, axis=-1):
+    """dx = y (dy - sum(dy y)) of y = softmax(x)."""
+    return y * (dy - xp.sum(dy * y, axis=axis_in(y, axis), keepdims=True))
+
+
+@softmax_grad.composed
+def _(dy, y, axis):
+    return y * (dy - sum(dy * y, axis=axis, keepdims=True))
+
+
+def pairs_of(cases):
+    """The same cases for two inputs of one shape."""
+    return [case(*c.arrays, *c.arrays, **c.params) for c in cases]
 
 
 @op(
@@ -98,9 +114,7 @@ def log_softmax(xp, x, *, axis=-1):
 
 @log_softmax.vjp("x")
 def _(g, out, *, axis):
-    p = exp(out)
-    g = g * occupied(p, axis)
-    return g - p * sum(g, axis=axis, keepdims=True)
+    return log_softmax_grad(g, out, axis=axis)
 
 
 @log_softmax.jvp("x")
@@ -112,6 +126,21 @@ def _(t, out, *, axis):
 def occupied(p, axis):
     """Booleans: where a slice of a softmax holds anything but zeros."""
     return sum(raw(p), axis=axis, keepdims=True) > 0
+
+
+@op(samples=lambda: pairs_of(rows()))
+def log_softmax_grad(xp, dy, y, *, axis=-1):
+    """dx = dy - e^y sum(dy) of y = log_softmax(x); 0 where a slice has nothing but -inf."""
+    p = xp.exp(y)
+    dy = dy * (xp.sum(p, axis=axis_in(y, axis), keepdims=True) > 0)
+    return dy - p * xp.sum(dy, axis=axis_in(y, axis), keepdims=True)
+
+
+@log_softmax_grad.composed
+def _(dy, y, axis):
+    p = exp(y)
+    dy = dy * occupied(p, axis)
+    return dy - p * sum(dy, axis=axis, keepdims=True)
 
 
 # ------------------------------------------------------------------------------------------------ mean and variance
@@ -173,8 +202,9 @@ def scaled(xp, y, weight, bias):
 
 @layer_norm.vjp("x", "weight", "bias")
 def _(g, x, weight, centre, scale, needs, *, eps):
-    dx, dweight = standardize_grad(g, x, weight, centre, scale, eps=eps) if needs[0] or needs[1] else (None, None)
-    return dx, dweight, g
+    if not (needs[0] or needs[1]):
+        return None, None, g
+    return layer_norm_grad(g, x, weight, centre, scale, eps=eps)
 
 
 @layer_norm.jvp("x", "weight", "bias")
@@ -250,6 +280,39 @@ def _(x, weight, bias, eps):
     return affine(standard(x, -1, eps)[0], weight, bias)
 
 
+def over_rows(p):
+    """What a weight that serves all rows receives: the sum over all axes but the last."""
+    return sum(p, axis=tuple(range(p.ndim - 1)))
+
+
+@op(
+    samples=lambda: [
+        case(N(3, 5), N(3, 5), N(5)),
+        case(N(2, 3, 4), N(2, 3, 4)),
+        case(N(6), N(6), N(6)),
+        case(N(0, 3), N(0, 3), N(3)),
+        case(N(2, 2, 3), N(2, 2, 3), eps=0.1),
+    ]
+)
+def layer_norm_grad(xp, dy, x, weight=None, centre=None, scale=None, *, eps=1e-5):
+    """(dx, dweight, dbias) of layer_norm; centre and scale are caches (computed if None).
+
+    With h = (x - centre) scale and dh = dy weight:  dx = (dh - mean dh - h mean(dh h)) scale, and, summed over the
+    rows, dweight = dy h and dbias = dy.
+    """
+    dx, h = standardize_grad(dy, x, weight, centre, scale, eps=eps)
+    return dx, over_rows(h), over_rows(dy)
+
+
+layer_norm_grad.constant("centre", "scale")
+
+
+@layer_norm_grad.composed
+def _(dy, x, weight, eps):
+    dx, h = standardize_grad(dy, x, weight, eps=eps)
+    return dx, over_rows(h), over_rows(dy)
+
+
 # ------------------------------------------------------------------------------------------------ mean square
 
 
@@ -303,9 +366,9 @@ def _(t, x, weight, scale):
     ]
 )
 def rms_norm_grad(xp, dy, x, weight=None, scale=None, *, eps=1e-5):
-    """(dx, dweight) of rms_norm, dweight not yet summed over rows; scale is a cache (computed if None).
+    """(dx, dweight) of rms_norm; scale is a cache (computed if None).
 
-    With h = x scale and dh = dy weight:  dx = (dh - h mean(dh h)) scale,  dweight = dy h.
+    With h = x scale and dh = dy weight:  dx = (dh - h mean(dh h)) scale, and, summed over the rows, dweight = dy h.
     """
     if scale is None:
         _, scale = rms_norm.op.forward(xp, x, eps=eps)
@@ -314,7 +377,7 @@ def rms_norm_grad(xp, dy, x, weight=None, scale=None, *, eps=1e-5):
     dx = dh - h * xp.mean(dh * h, axis=-1, keepdims=True)
     dx *= scale
     h *= dy
-    return dx, h
+    return dx, over_rows(h)
 
 
 rms_norm_grad.constant("scale")
@@ -324,7 +387,7 @@ rms_norm_grad.constant("scale")
 def _(dy, x, weight, eps):
     scale = (mean(x * x, axis=-1, keepdims=True) + eps) ** -0.5
     h, dh = x * scale, dy if weight is None else dy * weight
-    return (dh - h * mean(dh * h, axis=-1, keepdims=True)) * scale, dy * h
+    return (dh - h * mean(dh * h, axis=-1, keepdims=True)) * scale, over_rows(dy * h)
 
 
 @rms_norm.composed

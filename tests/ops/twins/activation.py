@@ -14,4 +14,4 @@ TWINS = {
     "softplus": lambda x, beta=1.0: F.softplus(x, beta, threshold=500.0),  # ours has none
 }  # fmt: skip
 # Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.
-LONERS = {"gelu_grad"}
+LONERS = {"relu_grad", "silu_grad", "gelu_grad"}

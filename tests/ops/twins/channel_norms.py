@@ -38,4 +38,4 @@ TWINS = {
     "batch_norm": batch_norm, "batch_norm_eval": batch_norm_eval, "group_norm": group_norm,
 }  # fmt: skip
 # Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.
-LONERS: set[str] = set()
+LONERS = {"batch_norm_grad"}

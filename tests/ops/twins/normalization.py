@@ -34,4 +34,4 @@ TWINS = {
     "softmax": softmax, "log_softmax": log_softmax, "layer_norm": layer_norm, "rms_norm": rms_norm,
 }  # fmt: skip
 # Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.
-LONERS = {"standardize_grad", "rms_norm_grad"}
+LONERS = {"standardize_grad", "softmax_grad", "log_softmax_grad", "layer_norm_grad", "rms_norm_grad"}

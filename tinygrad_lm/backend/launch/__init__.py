@@ -12,21 +12,28 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import matmul, rows
+from tinygrad_lm.backend.launch import channels, elementwise, indexing, matmul, rows
 from tinygrad_lm.backend.launch.common import Run, Rung
+from tinygrad_lm.backend.record import Unavailable
 
 __all__ = ["LADDERS", "Run", "Rung", "forced_rungs", "table"]
 
 # Every rung of every operation, the best last: what tests and benchmarks iterate over.
-LADDERS: dict[str, dict[str, Rung]] = {**rows.LADDERS, **matmul.LADDERS}
+LADDERS: dict[str, dict[str, Rung]] = {
+    **matmul.LADDERS,
+    **rows.LADDERS,
+    **channels.LADDERS,
+    **elementwise.LADDERS,
+    **indexing.LADDERS,
+}
 
 
 def table(run: Run, rungs: Mapping[str, str] | None = None) -> dict[str, Callable[..., Any]]:
     """The kernel table of a runtime: op name -> kernel with the signature of the op's body.
 
     The best rung that serves a call computes it.  rungs: op name -> the only rung to use, or
-    TINYGRAD_LM_RUNGS="matmul=tiled,...".  ValueError for one that does not exist, and from a forced rung for arrays
-    that it does not serve.
+    TINYGRAD_LM_RUNGS="matmul=tiled,...".  ValueError for one that does not exist; its kernel raises Unavailable for
+    arrays that it does not serve.
     """
     chosen = {**forced_rungs(os.environ.get("TINYGRAD_LM_RUNGS", "")), **(rungs or {})}
     for name, rung in chosen.items():
@@ -61,7 +68,7 @@ def only(run: Run, name: str, word: str) -> Callable[..., Any]:
         result = rung(run, xp, *arrays, **params)
         if result is NotImplemented:
             given = ", ".join(f"{a.dtype} {a.shape}" if hasattr(a, "dtype") else str(a) for a in arrays)
-            raise ValueError(
+            raise Unavailable(
                 f"{name}: the forced rung {word!r} (kernels/{rung.file}) does not serve {given}; it serves "
                 f"{', '.join(rung.dtypes)} as its header says; leave the choice to the library, or take another rung"
             )

@@ -36,9 +36,12 @@ class Rung:
 
 
 def suffix_of(*arrays: Any) -> str | None:
-    """The ending of the kernels for these arrays, which are of one dtype (None among them are passed over); else None."""
-    names = {a.dtype.name for a in arrays if a is not None}
-    return SUFFIX.get(names.pop()) if len(names) == 1 else None
+    """The ending of the kernels for these arrays, which are of one dtype; else None.  A None among them is passed over."""
+    if any(isinstance(a, int | float) for a in arrays):
+        return None
+    found = {a.dtype for a in arrays if a is not None}
+    dtype = found.pop()
+    return None if found or not dtype.isnative else SUFFIX.get(dtype.name)
 
 
 def pointer(xp: Any, x: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend.launch.common import MOST_BLOCKS, NULL, Run, Rung, pointer, suffix_of
+from tinygrad_lm.backend.launch.common import MOST_BLOCKS, Run, Rung, pointer, suffix_of
+from tinygrad_lm.backend.launch.elementwise import ACTIVATIONS
 
-ACTIVATIONS = ("identity", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh")  # kernels/include/activation.h
 FILE = "matmul/{}.cu"
 
 # A contiguous array, whether it is the transposed one, and how many numbers lie from one matrix to the next.

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend.launch.common import MOST_BLOCKS, WARP, Run, Rung, blocks_for, pointer, rows_of, suffix_of
+from tinygrad_lm.backend.launch.common import (
+    MOST_BLOCKS,
+    NULL,
+    WARP,
+    Run,
+    Rung,
+    blocks_for,
+    pointer,
+    rows_of,
+    suffix_of,
+)
 
 SHORT = 1024  # columns of a row that a warp keeps in registers (kernels/include/rows.h)
 WARPS = 4  # rows in a block of short ones
@@ -87,7 +97,7 @@ def norm_grad(
     """(dx, *gradients of `params` parameters) of a norm over rows, from what its forward found in each row."""
     suffix = suffix_of(dy, x, weight)
     served = suffix is not None and dy.shape == x.shape and fits(x, weight)
-    if not served or any(s is None or s.dtype != np.float32 for s in statistics):
+    if not served or any(s.dtype != np.float32 for s in statistics):
         return NotImplemented
     (rows, columns), file = rows_of(x), f"{name}/rows.cu"
     dx, totals = xp.empty(x.shape, x.dtype), [xp.zeros(columns, x.dtype) for _ in range(params)]
@@ -123,6 +133,11 @@ def layer_norm_grad(
     run: Run, xp: Any, dy: Any, x: Any, weight: Any = None, centre: Any = None, scale: Any = None, *, eps: float = 1e-5
 ) -> Any:
     """(dx, dweight, dbias) of layer_norm (kernels/layer_norm/rows.cu)."""
+    if centre is None or scale is None:
+        results = layer_norm(run, xp, x, eps=eps)
+        if results is NotImplemented:
+            return NotImplemented
+        _, centre, scale = results
     return norm_grad(run, xp, "layer_norm", dy, x, weight, [centre, scale], 2)
 
 
@@ -130,7 +145,109 @@ def rms_norm_grad(
     run: Run, xp: Any, dy: Any, x: Any, weight: Any = None, scale: Any = None, *, eps: float = 1e-5
 ) -> Any:
     """(dx, dweight) of rms_norm (kernels/rms_norm/rows.cu)."""
+    if scale is None:
+        results = rms_norm(run, xp, x, eps=eps)
+        if results is NotImplemented:
+            return NotImplemented
+        scale = results[1]
     return norm_grad(run, xp, "rms_norm", dy, x, weight, [scale], 1)
+
+
+# ---- cross entropy ---------------------------------------------------------------------------------------------------
+
+CROSS_ENTROPY = "cross_entropy/rows.cu"
+
+
+def classes(logits: Any, targets: Any, weight: Any, reduction: str) -> bool:
+    """Whether the kernels serve it: class indices, no weights."""
+    return (
+        logits.ndim > 0
+        and logits.size > 0
+        and rows_of(logits)[0] < 2**24
+        and weight is None
+        and targets.dtype.kind in "iu"
+        and targets.shape == logits.shape[:-1]
+        and reduction in ("mean", "sum", "none")
+    )
+
+
+def cross_entropy(
+    run: Run,
+    xp: Any,
+    logits: Any,
+    targets: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """(loss, log-sum-exp of each row) for class indices (kernels/cross_entropy/rows.cu).
+
+    A target out of range is found here, which waits for the GPU, and left to the body, which says so.
+    """
+    suffix = suffix_of(logits)
+    served = suffix is not None and classes(logits, targets, weight, reduction) and 0 <= label_smoothing <= 1
+    if not served or ignore_index is None:
+        return NotImplemented
+    (rows, columns), x, t = rows_of(logits), pointer(xp, logits), pointer(xp, targets.astype(np.int64))
+    losses, lse = xp.empty(targets.shape, np.float32), xp.empty((*targets.shape, 1), np.float32)
+    sizes = [np.int64(rows), np.int64(columns), np.int64(ignore_index)]
+    given = [x, t, losses, lse, *sizes, np.float32(label_smoothing)]
+    each_row(run, CROSS_ENTROPY, "cross_entropy", suffix, (rows, columns), given)
+    out, found = xp.empty((), logits.dtype), xp.empty(2, np.int64)
+    count_targets(run, suffix, losses, t, out, found, sizes, reduction)
+    if int(found[1]):
+        return NotImplemented
+    return (losses.astype(logits.dtype) if reduction == "none" else out), lse
+
+
+def count_targets(
+    run: Run, suffix: str, losses: Any, targets: Any, out: Any, found: Any, sizes: Sequence[Any], reduction: str
+) -> None:
+    """Fills found: how many targets count, and how many are out of range; and out, their total, where there are losses."""
+    given = [losses, targets, out, found, *sizes, np.int32(reduction == "mean")]
+    run(CROSS_ENTROPY, f"cross_entropy_total_{suffix}", (1, 1, 1), (1024, 1, 1), 0, given)
+
+
+def cross_entropy_grad(
+    run: Run,
+    xp: Any,
+    dy: Any,
+    logits: Any,
+    targets: Any,
+    weight: Any = None,
+    lse: Any = None,
+    *,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """The gradient of cross_entropy for class indices (kernels/cross_entropy/rows.cu)."""
+    settings = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
+    suffix = suffix_of(dy, logits)
+    if suffix is None or not classes(logits, targets, weight, reduction) or ignore_index is None:
+        return NotImplemented
+    if lse is None:
+        results = cross_entropy(run, xp, logits, targets, **settings)
+        if results is NotImplemented:
+            return NotImplemented
+        lse = results[1]
+    (rows, columns), x, t = rows_of(logits), pointer(xp, logits), pointer(xp, targets.astype(np.int64))
+    sizes = [np.int64(rows), np.int64(columns), np.int64(ignore_index)]
+    if reduction == "none" and dy.shape != targets.shape or reduction != "none" and dy.size != 1 or lse.size != rows:
+        return NotImplemented
+    found: Any = NULL
+    if reduction == "mean":
+        found = xp.empty(2, np.int64)
+        count_targets(run, suffix, NULL, t, NULL, found, sizes, reduction)
+    elif reduction == "sum":
+        dy = xp.broadcast_to(dy.reshape(()), targets.shape)
+    dx = xp.empty(logits.shape, logits.dtype)
+    lse = pointer(xp, lse.astype(np.float32))
+    given = [pointer(xp, dy), x, t, lse, found, dx, *sizes, np.float32(label_smoothing)]
+    each_row(run, CROSS_ENTROPY, "cross_entropy_grad", suffix, (rows, columns), given)
+    return dx
 
 
 LADDERS: dict[str, dict[str, Rung]] = {
@@ -142,4 +259,6 @@ LADDERS: dict[str, dict[str, Rung]] = {
     "layer_norm_grad": {"rows": Rung("layer_norm/rows.cu", layer_norm_grad)},
     "rms_norm": {"rows": Rung("rms_norm/rows.cu", rms_norm)},
     "rms_norm_grad": {"rows": Rung("rms_norm/rows.cu", rms_norm_grad)},
+    "cross_entropy": {"rows": Rung(CROSS_ENTROPY, cross_entropy)},
+    "cross_entropy_grad": {"rows": Rung(CROSS_ENTROPY, cross_entropy_grad)},
 }

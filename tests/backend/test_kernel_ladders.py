@@ -1,0 +1,47 @@
+"""Every rung of every operation on the samples of the operation, in every dtype it names and every order of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.backend.judged import is_float, judge
+from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend.emulated import ORDERS
+from tinygrad_lm.core.operation import OPS
+from tinygrad_lm.testing.adapters import numpy_dtype
+
+RUNGS = [(name, rung) for name, ladder in launch.LADDERS.items() for rung in ladder]
+
+
+@pytest.fixture(autouse=True)
+def compiler(cache):
+    try:
+        build.find_compiler()
+    except build.BuildFailed as failure:
+        pytest.skip(str(failure))
+
+
+def drawn(case, dtype: np.dtype, seed: int) -> list:
+    """The arrays of a case, floating ones of this dtype."""
+    rng = np.random.default_rng(seed)
+    arrays = [a.draw(rng) if hasattr(a, "draw") else a for a in case.arrays]
+    return [a.astype(dtype) if is_float(a) else a for a in arrays]
+
+
+@pytest.mark.parametrize(("name", "rung"), RUNGS, ids=[f"{name}-{rung}" for name, rung in RUNGS])
+def test_samples(name: str, rung: str) -> None:
+    served = 0
+    cases = OPS[name].facts["samples"]()
+    for dtype in launch.LADDERS[name][rung].dtypes:
+        for i, case in enumerate(cases):
+            result = judge(name, rung, drawn(case, numpy_dtype(dtype), i), case.params, ORDERS[i % 3], seed=i)
+            served += result is not None
+    assert served >= len(launch.LADDERS[name][rung].dtypes) * len(cases) / 3, f"{served} of the samples are served"
+
+
+@pytest.mark.parametrize(("name", "rung"), RUNGS, ids=[f"{name}-{rung}" for name, rung in RUNGS])
+def test_what_no_kernel_has_an_entry_for(name: str, rung: str) -> None:
+    case = OPS[name].facts["samples"]()[0]
+    arrays = drawn(case, np.dtype(np.float64), 0)
+    assert "float64" not in launch.LADDERS[name][rung].dtypes and judge(name, rung, arrays, case.params) is None
