@@ -3,8 +3,8 @@
 //     dx = r weight (dy - mean(dy) - h mean(dy h))
 //
 // Idea                  A channel is cut into parts.  A part takes its mean and the squares around that mean, the second
-//                       time from the caches, and the parts are put together by Chan's formula, in order: as accurate as
-//                       two passes over memory, at the price of one.
+//                       time from the caches, and the parts are put together in order: as accurate as two passes over
+//                       memory, at the price of one.
 // Maps threads to data  *_parts_*: a block for each channel (blockIdx.x) and part (blockIdx.y) of `high` values of the
 //                       channel.  *_finish_*: a thread for each channel.  *_apply_*: thread t takes the pack t of 16 bytes.
 // FLOPs and bytes       8 per element; forward reads x twice and writes y, the gradients read dy and x twice and write dx.
@@ -30,44 +30,45 @@ __device__ void part_sums(float (&sum)[COUNT], int64_t channels, int64_t samples
     for (int k = 0; k < COUNT; k++) sum[k] = team.sum(sum[k]);
 }
 
-// part[c][p]: how many values, their mean, and the sum of squares around it.
+// part[c][p]: how many values, a number m near their mean, and the sums of x - m and of (x - m)^2.
 template <class T>
 __device__ void parts(const T* __restrict__ x, float* __restrict__ part, int64_t channels, int64_t samples,
                       int64_t space, int64_t high) {
     const int64_t left = samples * space - blockIdx.y * high;
     const float count = float(left < high ? left : high);
-    float sum[1], squares[1];
+    float sum[1], apart[2];
     part_sums(sum, channels, samples, space, high, [=](int64_t at, float (&s)[1]) { s[0] += float(x[at]); });
-    const float mean = sum[0] / count;
-    part_sums(squares, channels, samples, space, high, [=](int64_t at, float (&s)[1]) {
-        const float apart = float(x[at]) - mean;
-        s[0] += apart * apart;
+    const float m = sum[0] / count;
+    part_sums(apart, channels, samples, space, high, [=](int64_t at, float (&s)[2]) {
+        const float v = float(x[at]) - m;
+        s[0] += v;
+        s[1] += v * v;
     });
     if (threadIdx.x != 0) return;
-    part += (int64_t(blockIdx.x) * gridDim.y + blockIdx.y) * 3;
+    part += (int64_t(blockIdx.x) * gridDim.y + blockIdx.y) * 4;
     part[0] = count;
-    part[1] = mean;
-    part[2] = squares[0];
+    part[1] = m;
+    part[2] = apart[0];  // not quite 0: m is rounded
+    part[3] = apart[1];
 }
 
 TG_INLINE void finish(const float* __restrict__ part, float* __restrict__ mean, float* __restrict__ scale,
                       float* __restrict__ variance, int64_t channels, int64_t parts, float eps) {
     const int64_t c = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (c >= channels) return;
-    part += c * parts * 3;
+    part += c * parts * 4;
+    const float near = part[1];  // all differences are from here: they are small, and so are their errors
     float count = 0.0f, sum = 0.0f, squares = 0.0f;
     for (int64_t p = 0; p < parts; p++) {
-        count += part[p * 3];
-        sum += part[p * 3] * part[p * 3 + 1];
+        const float n = part[p * 4], d = part[p * 4 + 1] - near, s = part[p * 4 + 2];
+        count += n;
+        sum += s + n * d;
+        squares += part[p * 4 + 3] + 2.0f * d * s + n * d * d;
     }
-    const float m = sum / count;
-    for (int64_t p = 0; p < parts; p++) {
-        const float apart = part[p * 3 + 1] - m;
-        squares += part[p * 3 + 2] + part[p * 3] * apart * apart;
-    }
-    mean[c] = m;
-    variance[c] = squares / count;
-    scale[c] = 1.0f / sqrtf(squares / count + eps);
+    const float apart = sum / count, v = squares / count - apart * apart;
+    mean[c] = near + apart;
+    variance[c] = v;
+    scale[c] = 1.0f / sqrtf(v + eps);
 }
 
 template <class T, class F>

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend.launch.common import Tensors, Values
 from tinygrad_lm.backend.record import Backend, Unavailable, register_backend
 
 PLAIN_SHARED_BYTES = 48 << 10  # a kernel must ask for more than this
@@ -75,7 +76,17 @@ def _run(
     function = _function(file, kernel, device.id, device.compute_capability)
     if shared_bytes > PLAIN_SHARED_BYTES and function.max_dynamic_shared_size_bytes < shared_bytes:
         function.max_dynamic_shared_size_bytes = shared_bytes
-    function(grid, block, tuple(arguments), shared_mem=shared_bytes)
+    function(grid, block, tuple(map(_parameter, arguments)), shared_mem=shared_bytes)
+
+
+def _parameter(argument: Any) -> Any:
+    """An argument as CuPy takes it: a struct is an array of one element, which is passed by value."""
+    if isinstance(argument, Tensors):
+        argument = Values(np.array([0 if a is None else a.data.ptr for a in argument], np.uint64))
+    if isinstance(argument, Values):
+        struct = argument.bytes()
+        return np.frombuffer(struct, f"V{len(struct)}")
+    return argument
 
 
 @functools.cache

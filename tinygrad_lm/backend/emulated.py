@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend.launch.common import MOST_TENSORS, Tensors, Values
 from tinygrad_lm.backend.record import Unavailable
 
 ORDERS = ("forward", "reverse", "random")
@@ -46,15 +47,24 @@ class Emulator:
             areas: list[tuple[np.ndarray, int, int]] = []  # an array, its guarded area, the address of the copy there
             values: list[Any] = []
             try:
+                def copied(array: np.ndarray) -> int:
+                    """The address of a guarded copy."""
+                    if not array.flags.c_contiguous:  # a kernel would take the view for the array behind it
+                        raise ValueError(f"{file}, kernel {kernel}: its launcher passed a strided view")
+                    area = library.guarded_new(array.nbytes)
+                    copy = library.guarded_data(area)
+                    areas.append((array, area, copy))
+                    ctypes.memmove(copy, array.ctypes.data, array.nbytes)
+                    return copy
+
                 for argument in arguments:
                     if isinstance(argument, np.ndarray):
-                        if not argument.flags.c_contiguous:  # a kernel would take the view for the array behind it
-                            raise ValueError(f"{file}, kernel {kernel}: its launcher passed a strided view")
-                        area = library.guarded_new(argument.nbytes)
-                        copy = library.guarded_data(area)
-                        areas.append((argument, area, copy))
-                        ctypes.memmove(copy, argument.ctypes.data, argument.nbytes)
-                        values.append(ctypes.c_void_p(copy))
+                        values.append(ctypes.c_void_p(copied(argument)))
+                    elif isinstance(argument, Tensors):
+                        addresses = [None if a is None else copied(a) for a in argument]
+                        values.append((ctypes.c_void_p * MOST_TENSORS)(*addresses))
+                    elif isinstance(argument, Values):
+                        values.append(ctypes.create_string_buffer(argument.bytes()))
                     else:
                         values.append(np.ctypeslib.as_ctypes_type(argument.dtype)(argument))
                 pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend import backend_of
+from tinygrad_lm.backend import backend_of, table_of
 from tinygrad_lm.core import Tensor
 
 
@@ -18,7 +18,8 @@ class Optimizer:
         for group in optimizer.groups:
             group["lr"] = schedule(step)
 
-    A subclass defines `new_state` and `update`, on arrays; their module is that of the parameter's array.
+    A subclass defines `new_state` and `update`, on arrays; their module is that of the parameter's array.  A kernel of
+    its name, where the table in use has one, updates all parameters of a group at once.
     """
 
     def __init__(self, parameters: Iterable[Tensor] | Iterable[dict[str, Any]], **defaults: Any):
@@ -66,11 +67,16 @@ class Optimizer:
         """Update every parameter that has a gradient; frozen ones and those without one are left alone."""
         states = iter(self.state)
         for group in self.groups:
+            live: dict[Any, list] = {}  # of each backend: (array, gradient, state)
             for p in group["params"]:
                 state, gradient = next(states), p.grad
                 if gradient is not None:
-                    array = p.data
-                    self.update(backend_of(array).xp, array, gradient.data, self._buffer(array), state, group)
+                    live.setdefault(backend_of(p.data), []).append((p.data, gradient.data, state))
+            for backend, parameters in live.items():
+                kernel = table_of(backend).get(type(self).__name__)
+                if kernel is None or kernel(backend.xp, parameters, group) is NotImplemented:
+                    for array, gradient, state in parameters:
+                        self.update(backend.xp, array, gradient, self._buffer(array), state, group)
 
     def zero_grad(self) -> None:
         """Forget all gradients: they become None."""

@@ -1,9 +1,11 @@
 """Launchers of the CUDA kernels, one per operation and written once: the emulator and CuPy run below them.
 
+Beside those of operations there are kernels for what changes arrays in place: a step of an optimizer, clipping.
+
 A launcher has the signature of the op's body with a runtime in front.  It says what the kernels serve (NotImplemented
 for the rest), makes the inputs contiguous or passes their strides, allocates the output, works out the grid, and
-launches.  A runtime is a function ``run(file, kernel, grid, block, shared_bytes, arguments)``; arguments are arrays and
-NumPy scalars, and the dtype of a scalar is the C type of the parameter.
+launches.  A runtime is a function ``run(file, kernel, grid, block, shared_bytes, arguments)``; arguments are arrays,
+NumPy scalars, whose dtype is the C type of the parameter, and structs of pointers or numbers (`Tensors`, `Values`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import channels, elementwise, indexing, matmul, rows
+from tinygrad_lm.backend.launch import channels, elementwise, indexing, matmul, optimizer, rows
 from tinygrad_lm.backend.launch.common import Run, Rung
 from tinygrad_lm.backend.record import Unavailable
 
@@ -25,6 +27,7 @@ LADDERS: dict[str, dict[str, Rung]] = {
     **channels.LADDERS,
     **elementwise.LADDERS,
     **indexing.LADDERS,
+    **optimizer.LADDERS,
 }
 
 

@@ -50,7 +50,7 @@ def batch_norm(run: Run, xp: Any, x: Any, weight: Any = None, bias: Any = None, 
         return NotImplemented
     channels, samples, space = sizes_of(x)
     parts, high = cut(samples * space)
-    x, part = pointer(xp, x), xp.empty((channels, parts, 3), np.float32)
+    x, part = pointer(xp, x), xp.empty((channels, parts, 4), np.float32)
     given = [x, part, *map(np.int64, (channels, samples, space, high))]
     run(FILE, f"batch_norm_parts_{suffix}", (channels, parts, 1), (THREADS, 1, 1), 0, given)
     mean, scale, variance = (xp.empty((1, channels, *(1,) * (x.ndim - 2)), np.float32) for _ in range(3))

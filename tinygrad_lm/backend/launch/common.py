@@ -17,6 +17,24 @@ MOST_BLOCKS = 2**31 - 1  # of a grid's x
 SUFFIX = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}  # of a kernel's name, by dtype
 FLOATS = tuple(SUFFIX)
 NULL = np.uint64(0)  # the pointer of an array that is not there
+MOST_TENSORS = 40  # arrays in a struct of pointers (kernels/include/tensors.h)
+
+
+class Tensors(list):
+    """Arrays whose pointers a kernel takes in one struct, by value: at most MOST_TENSORS, None for a null pointer."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Numbers that a kernel takes in one struct, by value: at most MOST_TENSORS of one dtype."""
+
+    numbers: Any
+
+    def bytes(self) -> bytes:
+        """The struct."""
+        whole = np.zeros(MOST_TENSORS, self.numbers.dtype)
+        whole[: len(self.numbers)] = self.numbers
+        return whole.tobytes()
 
 
 @dataclass(frozen=True)

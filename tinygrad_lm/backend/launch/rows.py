@@ -223,16 +223,10 @@ def cross_entropy_grad(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Any:
-    """The gradient of cross_entropy for class indices (kernels/cross_entropy/rows.cu)."""
-    settings = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
+    """The gradient of cross_entropy for class indices, from its log-sum-exp (kernels/cross_entropy/rows.cu)."""
     suffix = suffix_of(dy, logits)
-    if suffix is None or not classes(logits, targets, weight, reduction) or ignore_index is None:
+    if suffix is None or lse is None or not classes(logits, targets, weight, reduction) or ignore_index is None:
         return NotImplemented
-    if lse is None:
-        results = cross_entropy(run, xp, logits, targets, **settings)
-        if results is NotImplemented:
-            return NotImplemented
-        lse = results[1]
     (rows, columns), x, t = rows_of(logits), pointer(xp, logits), pointer(xp, targets.astype(np.int64))
     sizes = [np.int64(rows), np.int64(columns), np.int64(ignore_index)]
     if reduction == "none" and dy.shape != targets.shape or reduction != "none" and dy.size != 1 or lse.size != rows:
