@@ -111,15 +111,18 @@ __device__ void product(const T* __restrict__ a, const T* __restrict__ b, T* __r
         }
         TG_UNROLL
         for (int k = 0; k < DEPTH; k++) {
-            float x[8], y[8];
-            *reinterpret_cast<float4*>(x) = *reinterpret_cast<const float4*>(&tile_a[half][k][row]);
-            *reinterpret_cast<float4*>(x + 4) = *reinterpret_cast<const float4*>(&tile_a[half][k][row + 16]);
+            float y[8];
             *reinterpret_cast<float4*>(y) = *reinterpret_cast<const float4*>(&tile_b[half][k][column]);
             *reinterpret_cast<float4*>(y + 4) = *reinterpret_cast<const float4*>(&tile_b[half][k][column + 32]);
             TG_UNROLL
-            for (int i = 0; i < 8; i++)
+            for (int h = 0; h < 8; h += 4) {  // four rows at a time: eight would take too many registers
+                float x[4];
+                *reinterpret_cast<float4*>(x) = *reinterpret_cast<const float4*>(&tile_a[half][k][row + h * 4]);
                 TG_UNROLL
-                for (int j = 0; j < 8; j++) sum[i][j] += x[i] * y[j];
+                for (int i = 0; i < 4; i++)
+                    TG_UNROLL
+                    for (int j = 0; j < 8; j++) sum[h + i][j] += x[i] * y[j];
+            }
         }
         half ^= 1;
         if (more) {

@@ -149,7 +149,9 @@ def test_what_it_does_not_serve(rung: str) -> None:
         assert np.array_equal(tg.matmul(one, two), [3, 3, 3])
     with tg.use_kernels(launch.table(Emulator(), {"matmul": rung})), pytest.raises(Unavailable) as caught:
         tg.matmul(one, two)
-    assert f"the forced rung {rung!r} (kernels/matmul/{rung}.cu) does not serve float32 (3,), float32" in str(caught.value)
+    assert f"the forced rung {rung!r} (kernels/matmul/{rung}.cu) does not serve float32 (3,), float32" in str(
+        caught.value
+    )
 
 
 def test_a_broadcast_operand_is_not_copied() -> None:

@@ -15,7 +15,9 @@ from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.optim import SGD, Adam, AdamW, clip_grad_norm_
 
-SHAPES = st.lists(st.sampled_from([(), (1,), (3,), (0,), (7, 5), (64, 33), (2, 8192), (8193,)]), min_size=1, max_size=50)
+SHAPES = st.lists(
+    st.sampled_from([(), (1,), (3,), (0,), (7, 5), (64, 33), (2, 8192), (8193,)]), min_size=1, max_size=50
+)
 RULES = st.sampled_from(
     [
         (SGD, {"lr": 0.1}),

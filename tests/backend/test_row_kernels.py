@@ -75,7 +75,14 @@ def test_norms(name, lead, columns, dtype, layout, with_weight, with_bias, eps, 
 
 
 @given(
-    LEADS, COLUMNS, DTYPES, st.sampled_from([0.0, 0.1]), st.sampled_from(["mean", "sum", "none"]), st.booleans(), ORDER, SEED
+    LEADS,
+    COLUMNS,
+    DTYPES,
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from(["mean", "sum", "none"]),
+    st.booleans(),
+    ORDER,
+    SEED,
 )
 def test_cross_entropy(lead, columns, dtype, smoothing, reduction, ignoring, order, seed) -> None:
     rng = np.random.default_rng(seed)

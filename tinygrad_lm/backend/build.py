@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +72,33 @@ def find_compiler() -> list[str]:
     raise BuildFailed(f"CXX={chosen!r} was not found" if chosen else "no C++ compiler found (g++, clang++ or c++)")
 
 
-def run(command: Sequence[str | Path]) -> str:
-    """The output of a command; BuildFailed with the first line that says why it failed."""
+def run(command: Sequence[str | Path], sources: Sequence[Path] = ()) -> str:
+    """What a command prints, both streams; BuildFailed with the first line that says why it failed.
+
+    sources: files of which such a line may speak, to be quoted.
+    """
     words = [str(word) for word in command]
     try:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=600, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildFailed(f"{words[0]} could not be run: {error}") from None
     if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
-        first = next((line for line in lines if "error" in line.lower()), lines[0])
-        raise BuildFailed(f"{Path(words[0]).name} failed: {first.strip()}")
-    return done.stdout
+        raise BuildFailed(f"{Path(words[0]).name} failed: {first_error(done.stderr or done.stdout, sources)}")
+    return done.stdout + done.stderr
+
+
+def first_error(log: str, sources: Sequence[Path] = ()) -> str:
+    """The first line of a compiler's output that names an error, and the line of the source that it speaks of."""
+    lines = log.strip().splitlines() or ["no message"]
+    line = next((line for line in lines if "error" in line.lower()), lines[0]).strip()
+    found = re.match(r"(.+?)[:(](\d+)[:)]", line)  # file:12:3: of g++, file(12): of NVIDIA
+    for path in sources if found else ():
+        if Path(found[1]).name == path.name:  # type: ignore[index]
+            text = path.read_text(encoding="utf-8").splitlines()
+            number = int(found[2])  # type: ignore[index]
+            if number <= len(text):
+                return f"{line} | {text[number - 1].strip()}"
+    return line
 
 
 def version_of(compiler: Sequence[str]) -> str:
@@ -143,12 +159,17 @@ def emulated_object(source: Path) -> Path:
     """A .cu file compiled for the host."""
     command = [*find_compiler(), *EMULATOR_FLAGS, "-I", str(kernels_folder() / "include")]
     made_by = [version_of(find_compiler()), *EMULATOR_FLAGS]
-    return cached(source, made_by, ".so", lambda target: run([*command, "-o", target, source]))
+    sources = with_headers([source], kernels_folder() / "include")
+    return cached(source, made_by, ".so", lambda target: run([*command, "-o", target, source], sources))
 
 
 def cubin(source: Path, architecture: str) -> Path:
     """A .cu file compiled for one GPU architecture, such as "sm_80" or "sm_90a": by NVRTC if it is installed, else by
-    nvcc.  Not by CuPy's own front ends, which cannot be told "sm_90a"."""
+    nvcc.  Not by CuPy's own front ends, which cannot be told "sm_90a".
+
+    For the `CHECKED` architectures a kernel that keeps registers in memory (spills) is an error, and so is what makes
+    the compiler wait after each wgmma; set TINYGRAD_LM_ALLOW_SPILLS=1 to run it all the same.
+    """
     nvrtc, nvcc = find_nvrtc(), shutil.which("nvcc")
     if nvrtc is not None:
         return nvrtc_cubin(nvrtc, source, architecture)
@@ -157,13 +178,80 @@ def cubin(source: Path, architecture: str) -> Path:
     raise BuildFailed('no CUDA compiler found: install "cupy-cuda13x[ctk]" (or 12x) or put nvcc on PATH')
 
 
+CHECKED = ("sm_80", "sm_90", "sm_90a")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a kernel takes: registers of a thread, bytes of shared memory of a block, bytes of spilled registers."""
+
+    registers: int
+    shared: int = 0
+    spills: int = 0
+
+
+def resources_of(log: str) -> dict[str, Resources]:
+    """What the assembler says of each kernel.
+
+    >>> log = "Function properties for f: 4 bytes spill stores, 8 bytes spill loads. Used 40 registers, 256 bytes smem"
+    >>> resources_of(log)
+    {'f': Resources(registers=40, shared=256, spills=12)}
+    """
+    found = {}
+    for block in log.split("Function properties for ")[1:]:
+        spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", block)
+        registers, shared = re.search(r"Used (\d+) registers", block), re.search(r"(\d+) bytes smem", block)
+        if spills and registers:
+            kept = int(spills[1]) + int(spills[2])
+            found[block.split()[0]] = Resources(int(registers[1]), int(shared[1]) if shared else 0, kept)
+    return found
+
+
+def resources(source: Path, architecture: str) -> dict[str, Resources]:
+    """What each kernel of a .cu file takes on an architecture, by name, as `cubin`'s compiler says."""
+    log = cubin(source, architecture).with_suffix(".log")
+    return resources_of(log.read_text(encoding="utf-8"))
+
+
+def judged(log: str, source: Path, architecture: str) -> str:
+    """The log of a compilation; BuildFailed if it says what makes a kernel needlessly slow."""
+    if architecture in CHECKED and os.environ.get("TINYGRAD_LM_ALLOW_SPILLS") != "1":
+        how = "; or set TINYGRAD_LM_ALLOW_SPILLS=1"
+        for name, kernel in resources_of(log).items():
+            if kernel.spills:
+                raise BuildFailed(
+                    f"{source.name}, {name} on {architecture}: {kernel.spills} bytes of registers are spilled to memory; "
+                    f"keep less in registers, or launch fewer threads (__launch_bounds__){how}"
+                )
+        if "wgmma" in log and "serializ" in log.lower():
+            line = next(line for line in log.splitlines() if "wgmma" in line and "serializ" in line.lower())
+            raise BuildFailed(f"{source.name} on {architecture}: {line.strip()}{how}")
+    return log
+
+
+def with_log(source: Path, architecture: str, made_by: Sequence[str], make: Callable[[Path], str]) -> Path:
+    """The cubin that make(path) writes, from the cache if no input has changed; what make returns, the compiler's
+    words, is kept beside it."""
+    logs: list[str] = []
+    made = cached(source, made_by, ".cubin", lambda target: logs.append(judged(make(target), source, architecture)))
+    log = made.with_suffix(".log")
+    if logs or not log.exists():  # written after the cubin: it may be missing if a process was killed in between
+        words = logs[0] if logs else make(made.with_suffix(f".{os.getpid()}"))
+        made.with_suffix(f".{os.getpid()}").unlink(missing_ok=True)
+        temporary = made.with_suffix(f".log{os.getpid()}")
+        temporary.write_text(words, encoding="utf-8")
+        os.replace(temporary, log)
+    return made
+
+
 def nvcc_cubin(nvcc: str, source: Path, architecture: str) -> Path:
     """A .cu file compiled by nvcc."""
     number = architecture.removeprefix("sm_")
-    options = ["-std=c++17", "-O3", f"-gencode=arch=compute_{number},code=sm_{number}", "-cubin"]
+    options = ["-std=c++17", "-O3", f"-gencode=arch=compute_{number},code=sm_{number}", "-cubin", "-Xptxas=-v"]
     command = [nvcc, *options, "-I", str(kernels_folder() / "include")]
+    sources = with_headers([source], kernels_folder() / "include")
     made_by = [run([nvcc, "--version"]), *options]
-    return cached(source, made_by, ".cubin", lambda target: run([*command, "-o", target, source]))
+    return with_log(source, architecture, made_by, lambda target: run([*command, "-o", target, source], sources))
 
 
 def find_nvrtc() -> ctypes.CDLL | None:
@@ -192,8 +280,9 @@ def nvrtc_cubin(nvrtc: ctypes.CDLL, source: Path, architecture: str) -> Path:
         check(getattr(nvrtc, f"nvrtcGet{kind}")(program, buffer))
         return buffer.raw
 
-    def make(target: Path) -> None:
-        headers = with_headers([source], kernels_folder() / "include")[1:]
+    def make(target: Path) -> str:
+        sources = with_headers([source], kernels_folder() / "include")
+        headers = sources[1:]
         strings = ctypes.c_char_p * len(headers)
         bodies = strings(*(path.read_bytes() for path in headers))
         names = strings(*(path.name.encode() for path in headers))
@@ -205,17 +294,25 @@ def nvrtc_cubin(nvrtc: ctypes.CDLL, source: Path, architecture: str) -> Path:
         )
         try:
             flags = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-            if nvrtc.nvrtcCompileProgram(program, len(options), flags) != 0:
-                log = text("ProgramLog", program).rstrip(b"\0").decode(errors="replace").strip().splitlines()
-                raise BuildFailed(f"NVRTC failed: {next((line for line in log if 'error' in line), 'no message')}")
+            failed = nvrtc.nvrtcCompileProgram(program, len(options), flags) != 0
+            log = text("ProgramLog", program).rstrip(b"\0").decode(errors="replace")
+            if failed:
+                raise BuildFailed(f"NVRTC failed: {first_error(log, sources)}")
             target.write_bytes(text("CUBIN", program))
+            return log
         finally:
             nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 
-    options = ["-std=c++17", f"-arch={architecture}"]
+    options = ["-std=c++17", f"-arch={architecture}", "--ptxas-options=-v"]
+    return with_log(source, architecture, [nvrtc_version(nvrtc), *options], make)
+
+
+def nvrtc_version(nvrtc: ctypes.CDLL) -> str:
+    """Such as "nvrtc 13.0"."""
     major, minor = ctypes.c_int(), ctypes.c_int()
-    check(nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
-    return cached(source, [f"nvrtc {major.value}.{minor.value}", *options], ".cubin", make)
+    if nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)) != 0:
+        raise BuildFailed("NVRTC failed: it does not say its version")
+    return f"nvrtc {major.value}.{minor.value}"
 
 
 # ---- compiled at installation: the native kernels --------------------------------------------------------------------

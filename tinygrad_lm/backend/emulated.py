@@ -47,6 +47,7 @@ class Emulator:
             areas: list[tuple[np.ndarray, int, int]] = []  # an array, its guarded area, the address of the copy there
             values: list[Any] = []
             try:
+
                 def copied(array: np.ndarray) -> int:
                     """The address of a guarded copy."""
                     if not array.flags.c_contiguous:  # a kernel would take the view for the array behind it

@@ -27,7 +27,9 @@ def matrices(xp: Any, x: Any, batch: tuple[int, ...]) -> Matrix:
     return x, turned, math.prod(x.shape[-2:]) if math.prod(x.shape[:-2]) > 1 else 0
 
 
-def by_strides(rung: str, tile: tuple[int, int], run: Run, suffix: str, a: Matrix, b: Matrix, rest: list, sizes) -> None:
+def by_strides(
+    rung: str, tile: tuple[int, int], run: Run, suffix: str, a: Matrix, b: Matrix, rest: list, sizes
+) -> None:
     """naive.cu and tiled.cu: kernels that take the strides of rows and columns."""
     batch, M, N, K = sizes
     strides = [(step, 1, x.shape[-1]) if turned else (step, x.shape[-1], 1) for x, turned, step in (a, b)]

@@ -105,9 +105,7 @@ def norm_grad(
         return dx, *totals
     dy, x, *statistics = (pointer(xp, a) for a in (dy, x, *statistics))
     sizes = [np.int64(rows), np.int64(columns)]
-    each_row(
-        run, file, f"{name}_grad", suffix, (rows, columns), [dy, x, pointer(xp, weight), *statistics, dx, *sizes]
-    )
+    each_row(run, file, f"{name}_grad", suffix, (rows, columns), [dy, x, pointer(xp, weight), *statistics, dx, *sizes])
     part, across, high = column_parts(xp, rows, columns, params, x.dtype.itemsize)
     parts = part.shape[0]
     given = [dy, x, *statistics, part, *sizes, np.int64(high)]

@@ -416,7 +416,14 @@ EXCUSED = {
     **dict.fromkeys(("ctc_loss", "ctc_loss_grad"), "takes targets that must fit its lengths"),
     **dict.fromkeys(
         (
-            *("attention_grad", "batch_norm_grad", "conv_weight_grad", "cofactors_grad", "cross_entropy_grad", "embedding_grad"),
+            *(
+                "attention_grad",
+                "batch_norm_grad",
+                "conv_weight_grad",
+                "cofactors_grad",
+                "cross_entropy_grad",
+                "embedding_grad",
+            ),
             *("gelu_grad", "getitem_grad", "gru_grad", "layer_norm_grad", "log_softmax_grad", "lstm_grad"),
             *("relu_grad", "rms_norm_grad", "rnn_grad", "silu_grad", "softmax_grad", "standardize_grad", "unfold_grad"),
         ),

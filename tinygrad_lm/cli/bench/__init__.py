@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tinygrad_lm.cli.bench import compare, listing, new_kernel, report
+from tinygrad_lm.cli.bench import compare, kernels, listing, new_kernel, report
 from tinygrad_lm.cli.bench import run as run_action
 
 HELP = "time operations and compare them: checked first, paired, beside the machine's roofline"
@@ -20,7 +20,14 @@ examples:
   tinygrad-lm bench compare HEAD~3 HEAD softmax
 `tinygrad-lm bench ACTION --help` explains each"""
 
-ACTIONS = {"list": listing, "run": run_action, "compare": compare, "report": report, "new-kernel": new_kernel}
+ACTIONS = {
+    "list": listing,
+    "run": run_action,
+    "compare": compare,
+    "report": report,
+    "kernels": kernels,
+    "new-kernel": new_kernel,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
