@@ -5,6 +5,7 @@
 #ifdef __CUDACC__
 
 #ifdef __CUDACC_RTC__  // NVRTC has no standard headers
+using uint8_t = unsigned char;
 using uint16_t = unsigned short;
 using int32_t = int;
 using uint32_t = unsigned;
@@ -22,6 +23,8 @@ using uint64_t = unsigned long long;
 
 // The loop below is written out: what it indexes stays in registers.
 #define TG_UNROLL _Pragma("unroll")
+#define TG_PRAGMA(words) _Pragma(#words)
+#define TG_UNROLL_BY(times) TG_PRAGMA(unroll times)
 
 // Makes a kernel callable from the host side; a GPU needs nothing for that.
 #define TG_LAUNCHABLE(kernel)
@@ -29,6 +32,7 @@ using uint64_t = unsigned long long;
 #else
 #include "emulator.h"
 #define TG_UNROLL
+#define TG_UNROLL_BY(times)
 #endif
 
 constexpr unsigned TG_ALL_LANES = 0xffffffffu;

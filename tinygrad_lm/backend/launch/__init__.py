@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import channels, elementwise, indexing, matmul, optimizer, rows
+from tinygrad_lm.backend.launch import attention, channels, elementwise, indexing, matmul, optimizer, rows
 from tinygrad_lm.backend.launch.common import Run, Rung
 from tinygrad_lm.backend.record import Unavailable
 
@@ -24,6 +24,7 @@ __all__ = ["LADDERS", "Run", "Rung", "forced_rungs", "table"]
 LADDERS: dict[str, dict[str, Rung]] = {
     **matmul.LADDERS,
     **rows.LADDERS,
+    **attention.LADDERS,
     **channels.LADDERS,
     **elementwise.LADDERS,
     **indexing.LADDERS,
