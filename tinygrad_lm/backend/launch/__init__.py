@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import attention, channels, elementwise, indexing, matmul, optimizer, rows
+from tinygrad_lm.backend.launch import attention, channels, conv, elementwise, indexing, matmul, optimizer, rows
 from tinygrad_lm.backend.launch.common import Run, Rung
 from tinygrad_lm.backend.record import Unavailable
 
@@ -25,6 +25,7 @@ LADDERS: dict[str, dict[str, Rung]] = {
     **matmul.LADDERS,
     **rows.LADDERS,
     **attention.LADDERS,
+    **conv.LADDERS,
     **channels.LADDERS,
     **elementwise.LADDERS,
     **indexing.LADDERS,
