@@ -31,6 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lm.backend.record import BACKENDS, table_of
+
 __all__ = [
     "Generator",
     "default_generator",
@@ -159,10 +161,24 @@ def _draw(xp: Any, shape: Any, key: Key, width: int, dtype: Any, convert: Callab
     return out.reshape(shape)
 
 
+def _drawn(xp: Any, name: str, shape: Any, key: Key, **settings: Any) -> Any:
+    """The same draw by a kernel, where the table in use for these arrays has one; else NotImplemented."""
+    backend = next((b for b in BACKENDS.values() if b.xp is xp), None)
+    kernel = None if backend is None else table_of(backend).get(name)
+    if kernel is None:
+        return NotImplemented
+    shape = _shape(shape)
+    _check_key(key)
+    made = kernel(xp, math.prod(shape), key, **settings)
+    return made if made is NotImplemented else made.reshape(shape)
+
+
 def random_bits(xp: Any, shape: Any, key: Key, *, width: int = 32) -> Any:
     """Random words of 32 or 64 bits: an array of ``shape``, dtype uint32 or uint64."""
     if width not in (32, 64):
         raise ValueError(f"random_bits: width is 32 or 64, got {width}")
+    if (made := _drawn(xp, "random_bits", shape, key, width=width)) is not NotImplemented:
+        return made
     return _draw(xp, shape, key, width, np.uint32 if width == 32 else np.uint64, lambda words: words)
 
 
@@ -176,6 +192,8 @@ def dropout_mask(xp: Any, shape: Any, rate: float, key: Key) -> Any:
     threshold = round(rate * 2**32)
     if threshold > WORD:  # does not fit a 32-bit word: nothing is kept
         return xp.zeros(_shape(shape), bool)
+    if (made := _drawn(xp, "dropout_mask", shape, key, threshold=threshold)) is not NotImplemented:
+        return made
     return _draw(xp, shape, key, 32, bool, lambda words: words >= threshold)
 
 
@@ -189,6 +207,8 @@ def uniform(xp: Any, shape: Any, key: Key, dtype: Any = np.float32) -> Any:
     bits = UNIFORM_BITS.get(dtype.name)
     if bits is None:
         raise TypeError(f"uniform: dtype is one of {', '.join(UNIFORM_BITS)}, got {dtype.name}")
+    if (made := _drawn(xp, "uniform", shape, key, dtype=dtype)) is not NotImplemented:
+        return made
     width, work = (64, np.float64) if bits > 24 else (32, np.float32)
     return _draw(xp, shape, key, width, dtype, lambda words: (words >> (width - bits)).astype(work) * work(2.0**-bits))
 

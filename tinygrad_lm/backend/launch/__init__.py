@@ -1,6 +1,7 @@
 """Launchers of the CUDA kernels, one per operation and written once: the emulator and CuPy run below them.
 
-Beside those of operations there are kernels for what changes arrays in place: a step of an optimizer, clipping.
+Beside those of operations there are kernels for random draws, and for what changes arrays in place: a step of an
+optimizer, clipping.
 
 A launcher has the signature of the op's body with a runtime in front.  It says what the kernels serve (NotImplemented
 for the rest), makes the inputs contiguous or passes their strides, allocates the output, works out the grid, and
@@ -14,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import attention, channels, conv, elementwise, indexing, matmul, optimizer, rows
+from tinygrad_lm.backend.launch import attention, channels, conv, elementwise, indexing, matmul, optimizer, random, rows
 from tinygrad_lm.backend.launch.common import Run, Rung
 from tinygrad_lm.backend.record import Unavailable
 
@@ -30,6 +31,7 @@ LADDERS: dict[str, dict[str, Rung]] = {
     **elementwise.LADDERS,
     **indexing.LADDERS,
     **optimizer.LADDERS,
+    **random.LADDERS,
 }
 
 
