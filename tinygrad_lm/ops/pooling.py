@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from tinygrad_lm.core import op
-from tinygrad_lm.ops.indexing import getitem_grad
+from tinygrad_lm.ops.indexing import getitem
 from tinygrad_lm.ops.resampling import along_last
-from tinygrad_lm.ops.samples import D, case, kink
+from tinygrad_lm.ops.samples import D, N, case, kink
 from tinygrad_lm.ops.shape import reshape
 from tinygrad_lm.ops.windows import adaptive, averaging, boxes, check_rank, sliding, span, whole_numbers
 
@@ -90,14 +90,44 @@ def max_pool(xp, x, *, windows):
 
 
 @max_pool.vjp("x")
-def _(g, x_shape, place):
-    spread = getitem_grad(reshape(g, shape=(g.size,)), index=place.reshape(-1), shape=(math.prod(x_shape),))
-    return reshape(spread, shape=x_shape)
+def _(g, x_shape, place, *, windows):
+    return max_pool_grad(g, place, windows=windows, shape=x_shape)
 
 
 @max_pool.jvp("x")
 def _(t, place):
     return t.reshape(-1)[place]
+
+
+def grad_cases():
+    """Windows of max_pool, and places that it may have found."""
+    found = []
+    for c in max_pool.op.facts["samples"]():
+        shape, windows = c.arrays[0].shape, c.params["windows"]
+        _, place = max_pool.op.forward(np, np.arange(math.prod(shape)).reshape(shape) % 7, windows=windows)
+        found.append(case(N(*place.shape), place, windows=windows, shape=shape))
+    return found
+
+
+@op(analytic=True, samples=grad_cases)
+def max_pool_grad(xp, dy, place, *, windows, shape):
+    """What each element of an x of `shape` receives: the dy of all windows whose largest one is at its `place`."""
+    dx = xp.zeros(math.prod(shape), dy.dtype)
+    xp.add.at(dx, place.reshape(-1), dy.reshape(-1))
+    return dx.reshape(shape)
+
+
+@max_pool_grad.vjp("dy")
+def _(g, place):
+    return getitem(reshape(g, shape=(g.size,)), index=place)
+
+
+@max_pool_grad.jvp("dy")
+def _(t, place, *, windows, shape):
+    return max_pool_grad(t, place, windows=windows, shape=shape)
+
+
+max_pool_grad.constant("place")
 
 
 # ---------------------------------------------------------------------------------------------------- what users call

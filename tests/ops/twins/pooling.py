@@ -16,4 +16,4 @@ def max_pool(x, *, windows):
 
 TWINS = {"max_pool": max_pool}
 # Made only for rules, or without a counterpart: compared with finite differences and `composed` elsewhere.
-LONERS: set[str] = set()
+LONERS = {"max_pool_grad"}

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import attention, channels, conv, elementwise, indexing, matmul, optimizer, random, rows
+from tinygrad_lm.backend.launch import attention, channels, conv, elementwise, indexing, matmul, optimizer, pooling, random, rows
 from tinygrad_lm.backend.launch.common import Run, Rung
 from tinygrad_lm.backend.record import Unavailable
 
@@ -27,6 +27,7 @@ LADDERS: dict[str, dict[str, Rung]] = {
     **rows.LADDERS,
     **attention.LADDERS,
     **conv.LADDERS,
+    **pooling.LADDERS,
     **channels.LADDERS,
     **elementwise.LADDERS,
     **indexing.LADDERS,

@@ -425,6 +425,7 @@ EXCUSED = {
                 "embedding_grad",
             ),
             *("gelu_grad", "getitem_grad", "gru_grad", "layer_norm_grad", "log_softmax_grad", "lstm_grad"),
+            "max_pool_grad",
             *("relu_grad", "rms_norm_grad", "rnn_grad", "silu_grad", "softmax_grad", "standardize_grad", "unfold_grad"),
         ),
         "is timed with the derivative that it is a part of",
