@@ -44,7 +44,7 @@ class Plain:
 
 
 def body(name: str, arrays: Sequence[Any], params: dict[str, Any], xp: Any = np) -> list:
-    """The results of the op's body, computed as the library does: what has two bytes in float32, and rounded at the end."""
+    """The results of the op's body, computed as the library does: two bytes in float32, rounded at the end."""
     op = OPS[name]
     dtypes = [a.dtype for a in arrays if is_float(a)]
     small = bool(dtypes) and dtypes[0].itemsize == 2

@@ -75,7 +75,9 @@ def test_wide_heads(rung: str, D: int) -> None:
     rng = np.random.default_rng(D)
     q, k, v = (rng.normal(size=(2, n, D)).astype(np.float32) for n in (40, 70, 70))
     y, lse = judge("attention", rung, [q, k, v], {"causal": True})
-    assert judge("attention_grad", rung, [rng.normal(size=y.shape).astype("f4"), q, k, v, None, y, lse], {"causal": True})
+    assert judge(
+        "attention_grad", rung, [rng.normal(size=y.shape).astype("f4"), q, k, v, None, y, lse], {"causal": True}
+    )
 
 
 def test_wider_heads_are_left_to_others() -> None:

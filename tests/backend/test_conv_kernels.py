@@ -35,10 +35,13 @@ def strided(x: np.ndarray) -> np.ndarray:
 
 @given(
     RUNGS, st.sampled_from([0, 1, 3]), st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2, 3, 17]),
-    st.sampled_from([1, 2, 3]), st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.sampled_from([1, 2, 3]), st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
     PAIRS, PADS, PAIRS, DTYPES, st.booleans(), st.sampled_from(ORDERS), st.integers(0, 99),
 )  # fmt: skip
-def test_two_axes(rung, samples, depth, width, groups, size, kernel, stride, padding, dilation, dtype, moved, order, seed):
+def test_two_axes(
+    rung, samples, depth, width, groups, size, kernel, stride, padding, dilation, dtype, moved, order, seed
+):
     geometry = geometry_of(2, stride, padding, dilation, groups)
     try:
         places = geometry.out(size, kernel)

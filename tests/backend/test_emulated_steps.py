@@ -45,7 +45,9 @@ def step(make: Callable[[], tuple[Any, Callable[[Any], Any]]], kernels: Any, ste
 
 
 def gpt() -> tuple[Any, Callable[[Any], Any]]:
-    model = GPT(GPTConfig(vocab_size=37, context=20, layers=2, heads=2, width=24, dropout=0.1, bias=True), tg.Generator(1))
+    model = GPT(
+        GPTConfig(vocab_size=37, context=20, layers=2, heads=2, width=24, dropout=0.1, bias=True), tg.Generator(1)
+    )
     ids = np.random.default_rng(0).integers(0, 37, (3, 21))
     return model, lambda m: tg.cross_entropy(m(ids[:, :-1]), ids[:, 1:])
 
@@ -75,7 +77,21 @@ def cnn() -> tuple[Any, Callable[[Any], Any]]:
 @pytest.mark.parametrize(
     ("make", "without"),
     [
-        (gpt, {"add", "concatenate", "getitem", "getitem_grad", "multiply", "permute", "reshape", "broadcast_to", "sum", "split"}),
+        (
+            gpt,
+            {
+                "add",
+                "concatenate",
+                "getitem",
+                "getitem_grad",
+                "multiply",
+                "permute",
+                "reshape",
+                "broadcast_to",
+                "sum",
+                "split",
+            },
+        ),
         (cnn, {"add", "reshape", "multiply", "sum", "permute", "broadcast_to"}),
     ],
     ids=["gpt", "cnn"],

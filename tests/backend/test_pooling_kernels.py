@@ -53,7 +53,9 @@ def test_max_pool(taps, lead, dtype, order, seed) -> None:
     assert judge("max_pool_grad", "windows", [dy, place], params, order, seed) is not None
 
 
-@given(axis(), st.sampled_from([(), (2,), (0,)]), st.sampled_from([(), (3,), (2, 2)]), DTYPES, st.booleans(), ORDER, SEED)
+@given(
+    axis(), st.sampled_from([(), (2,), (0,)]), st.sampled_from([(), (3,), (2, 2)]), DTYPES, st.booleans(), ORDER, SEED
+)
 def test_resample(taps, before, after, dtype, turned, order, seed) -> None:
     taps = taps.transposed if turned else taps
     x = np.random.default_rng(seed).normal(size=(*before, taps.size, *after)).astype(np.float32).astype(dtype)

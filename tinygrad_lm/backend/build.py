@@ -220,7 +220,7 @@ def judged(log: str, source: Path, architecture: str) -> str:
         for name, kernel in resources_of(log).items():
             if kernel.spills:
                 raise BuildFailed(
-                    f"{source.name}, {name} on {architecture}: {kernel.spills} bytes of registers are spilled to memory; "
+                    f"{source.name}, {name} on {architecture}: {kernel.spills} bytes of registers are spilled; "
                     f"keep less in registers, or launch fewer threads (__launch_bounds__){how}"
                 )
         if "wgmma" in log and "serializ" in log.lower():

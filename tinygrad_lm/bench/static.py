@@ -173,7 +173,7 @@ def compiler() -> str:
 
 
 def everything(architectures: Sequence[str] = ARCHITECTURES) -> dict[str, dict[str, dict[str, list[int]]]]:
-    """file -> kernel -> architecture -> [registers, bytes of shared memory, bytes spilled], of every kernel there is."""
+    """file -> kernel -> architecture -> [registers, bytes of shared memory, bytes spilled], of every kernel."""
     folder, found = build.kernels_folder(), {}
     for path in sorted(folder.glob("*/*.cu")):
         kernels: dict[str, dict[str, list[int]]] = {}

@@ -15,7 +15,18 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinygrad_lm.backend.launch import attention, channels, conv, elementwise, indexing, matmul, optimizer, pooling, random, rows
+from tinygrad_lm.backend.launch import (
+    attention,
+    channels,
+    conv,
+    elementwise,
+    indexing,
+    matmul,
+    optimizer,
+    pooling,
+    random,
+    rows,
+)
 from tinygrad_lm.backend.launch.common import Run, Rung
 from tinygrad_lm.backend.record import Unavailable
 

@@ -132,7 +132,7 @@ def attention_grad(
     key: Any = None,
     rung: str,
 ) -> Any:
-    """(dq, dk, dv) from what the forward kept, with the leading axes of the result: the caller sums what was broadcast."""
+    """(dq, dk, dv) from what the forward kept, with the leading axes of the result: the walk sums over them."""
     p = Problem(xp, q, k, v, mask, causal, scale, dropout, key)
     if not p.served or y is None or lse is None or suffix_of(dy, q, y) is None or dy.shape != (*p.lead, p.T, p.Dv):
         return NotImplemented

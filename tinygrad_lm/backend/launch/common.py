@@ -54,7 +54,7 @@ class Rung:
 
 
 def suffix_of(*arrays: Any) -> str | None:
-    """The ending of the kernels for these arrays, which are of one dtype; else None.  A None among them is passed over."""
+    """The ending of the kernels for these arrays, which are of one dtype; else None.  A None does not count."""
     if any(isinstance(a, int | float) for a in arrays):
         return None
     found = {a.dtype for a in arrays if a is not None}

@@ -66,21 +66,24 @@ def sizes_of(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], geometr
     if w[0] % groups or x[1] != w[1] * groups or y[1] != w[0] or x[0] != y[0]:
         return None
 
-    def two(values: Any, one: int) -> tuple[int, ...]:
-        return tuple(values) if rank == 2 else (one, *values)
+    def two(values: Any, one: int) -> tuple[int, int]:
+        high, wide = values if rank == 2 else (one, *values)
+        return high, wide
 
-    before = [p[0] for p in geometry.padding]
-    kernel, stride, dilation = two(w[2:], 1), two(geometry.stride, 1), two(geometry.dilation, 1)
-    sizes = Sizes(
-        x[0], x[1], *two(x[2:], 1), y[1], *two(y[2:], 1), *kernel, groups, *stride, *two(before, 0), *dilation
-    )  # fmt: skip
+    pairs = [two(values, 1) for values in (x[2:], y[2:], w[2:], geometry.stride, geometry.dilation)]
+    (high, wide), (out_high, out_wide), (kernel_high, kernel_wide), stride, dilation = pairs
+    before = two([p[0] for p in geometry.padding], 0)
+    of_kernel = (kernel_high, kernel_wide, groups, *stride, *before, *dilation)
+    sizes = Sizes(x[0], x[1], high, wide, y[1], out_high, out_wide, *of_kernel)
     return sizes if sizes.fits else None
 
 
 @functools.lru_cache(64)
 def taps(xp: Any, s: Sizes, backward: bool) -> Any:
-    """(rows, 4) of int32: offset, down, right and weight for each (channel, tap), or (out, tap) for the gradient of x."""
-    planes, size = (s.outs // s.groups, s.out_high * s.out_wide) if backward else (s.channels // s.groups, s.high * s.wide)
+    """(rows, 4) of int32: offset, down, right, weight for each (channel, tap); for the gradient of x (out, tap)."""
+    planes, size = (
+        (s.outs // s.groups, s.out_high * s.out_wide) if backward else (s.channels // s.groups, s.high * s.wide)
+    )
     plane, i, j = (n.reshape(-1) for n in np.indices((planes, s.kernel_high, s.kernel_wide)))
     down, right = i * s.dilation_high, j * s.dilation_wide
     weight = plane * (s.channels // s.groups) * s.taps + i * s.kernel_wide + j
@@ -92,7 +95,14 @@ def images(run: Run, xp: Any, kernel: str, rung: str, source: Any, w: Any, out: 
     rows, size = (s.channels, s.high * s.wide) if kernel else (s.outs, s.out_high * s.out_wide)
     given = [pointer(xp, source), pointer(xp, w)]
     if rung == "direct":
-        run(DIRECT, f"conv_direct{kernel}_{suffix}", blocks_for(out.size, 128), (128, 1, 1), 0, [*given, out, *s.numbers])
+        run(
+            DIRECT,
+            f"conv_direct{kernel}_{suffix}",
+            blocks_for(out.size, 128),
+            (128, 1, 1),
+            0,
+            [*given, out, *s.numbers],
+        )
         return
     blocks = s.groups * -(-(rows // s.groups) // SIDE) * -(-s.samples * size // SIDE)
     table = taps(xp, s, bool(kernel))
@@ -168,8 +178,9 @@ def conv_weight_grad(run: Run, xp: Any, x: Any, dy: Any, *, kernel: tuple[int, .
     rows, columns, K = shape[0] // s.groups, math.prod(shape[1:]), s.samples * s.out_high * s.out_wide
     tiles = s.groups * -(-rows // SIDE) * -(-columns // SIDE)
     parts = max(1, min(-(-K // 256), 512 // tiles))
-    high = -(-(-(-K // parts)) // DEPTH) * DEPTH
-    parts = -(-K // high)
+    steps = (K - 1) // DEPTH + 1
+    high = ((steps - 1) // parts + 1) * DEPTH
+    parts = (K - 1) // high + 1
     part = xp.empty((parts, *shape), np.float32)
     numbers = [np.int32(high), *s.numbers]
     kernel_name = f"conv_gemm_weight_{suffix}"
@@ -181,7 +192,8 @@ def conv_weight_grad(run: Run, xp: Any, x: Any, dy: Any, *, kernel: tuple[int, .
 
 LADDERS: dict[str, dict[str, Rung]] = {
     op.__name__: {
-        rung: Rung(file, functools.partial(op, rung=rung)) for rung, file in (("direct", DIRECT), ("implicit_gemm", GEMM))
+        rung: Rung(file, functools.partial(op, rung=rung))
+        for rung, file in (("direct", DIRECT), ("implicit_gemm", GEMM))
     }
     for op in (conv, conv_transpose, conv_weight_grad)
 }

@@ -1,6 +1,6 @@
 """Launchers of random draws and of dropout (kernels/random/philox.cu).
 
-Draws are no operations: `backend/philox.py` asks for them by name, `kernel(xp, count, key, ...)`, and gets a flat array.
+Draws are no operations: `backend/philox.py` asks for them by name, `kernel(xp, count, key, ...)`, for a flat array.
 """
 
 from __future__ import annotations

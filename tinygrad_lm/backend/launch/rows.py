@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,8 +95,7 @@ def norm_grad(
 ) -> tuple[Any, ...] | Any:
     """(dx, *gradients of `params` parameters) of a norm over rows, from what its forward found in each row."""
     suffix = suffix_of(dy, x, weight)
-    served = suffix is not None and dy.shape == x.shape and fits(x, weight)
-    if not served or any(s.dtype != np.float32 for s in statistics):
+    if suffix is None or dy.shape != x.shape or not fits(x, weight) or any(s.dtype != np.float32 for s in statistics):
         return NotImplemented
     (rows, columns), file = rows_of(x), f"{name}/rows.cu"
     dx, totals = xp.empty(x.shape, x.dtype), [xp.zeros(columns, x.dtype) for _ in range(params)]
@@ -185,8 +183,9 @@ def cross_entropy(
     A target out of range is found here, which waits for the GPU, and left to the body, which says so.
     """
     suffix = suffix_of(logits)
-    served = suffix is not None and classes(logits, targets, weight, reduction) and 0 <= label_smoothing <= 1
-    if not served or ignore_index is None:
+    if suffix is None or not classes(logits, targets, weight, reduction):
+        return NotImplemented
+    if ignore_index is None or not 0 <= label_smoothing <= 1:
         return NotImplemented
     (rows, columns), x, t = rows_of(logits), pointer(xp, logits), pointer(xp, targets.astype(np.int64))
     losses, lse = xp.empty(targets.shape, np.float32), xp.empty((*targets.shape, 1), np.float32)
@@ -203,7 +202,7 @@ def cross_entropy(
 def count_targets(
     run: Run, suffix: str, losses: Any, targets: Any, out: Any, found: Any, sizes: Sequence[Any], reduction: str
 ) -> None:
-    """Fills found: how many targets count, and how many are out of range; and out, their total, where there are losses."""
+    """Fills found (how many targets count, how many are out of range) and, where there are losses, out: their total."""
     given = [losses, targets, out, found, *sizes, np.int32(reduction == "mean")]
     run(CROSS_ENTROPY, f"cross_entropy_total_{suffix}", (1, 1, 1), (1024, 1, 1), 0, given)
 

@@ -54,10 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         rows = static.cards(names, architectures, arguments.gpu, arguments.dtype)
     except build.BuildFailed as failure:
         raise UserError(str(failure)) from None
-    head = ("kernel", "arch", "registers", "spilled", "shared", "threads", "occupancy", "MB", "FLOP/B", "least us")
-    print(
-        f"{head[0]:38} {head[1]:6} {' '.join(f'{word:>9}' for word in head[2:])}   ({static.compiler()}; {arguments.gpu})"
-    )
+    head = ("registers", "spilled", "shared", "threads", "occupancy", "MB", "FLOP/B", "least us")
+    columns = " ".join(f"{word:>9}" for word in head)
+    print(f"{'kernel':38} {'arch':6} {columns}   ({static.compiler()}; {arguments.gpu})")
     for row in rows:
         words = [
             *(str(row[key]) for key in ("registers", "spills")),
