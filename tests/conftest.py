@@ -69,7 +69,7 @@ def gpu(fake_cupy, monkeypatch):
     """A made-up GPU, used as "cuda" while the test runs; its `machine` says what takes how long."""
     cupy = fake_cupy.fake()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(build, "cubin", lambda source, _: Path(f"{source.parent.name}-{source.stem}-0.cubin"))
+    monkeypatch.setattr(build, "cubin", lambda source, *_: Path(f"{source.parent.name}-{source.stem}-0.cubin"))
     before = record.BACKENDS.pop("cuda", None)
     for cached in (cuda._function, devices._device):
         cached.cache_clear()

@@ -4,13 +4,16 @@
 // collective that others have not reached yet, so the order of threads, warps and blocks is ours to choose: forward,
 // reverse or random.
 //
-// Found: wrong results under some order of threads, a barrier or collective that some threads never reach (reported,
-// not hung), a lane outside its own mask, reads of shared memory that nobody wrote (dynamic shared memory is filled
-// with NaN before every block), accesses beyond dynamic shared memory, an argument array or the stack (guard pages).
-// Not found: races whose result is right in every order, accesses that stay inside a neighbouring array, uninitialised
-// static `__shared__` arrays, missing fences, bank conflicts, anything about speed.
+// Found: wrong results under some order of threads; a barrier or collective that some threads never reach, or reach at
+// another place (reported with file and line, not hung); a lane outside its own mask; copies that nobody waited for, and
+// what is read before its copy was waited for; reads of shared memory that nobody wrote (all of it is filled with NaN
+// before every block); accesses beyond dynamic shared memory, an argument array or the stack (guard pages).
+// Found by the sanitizers, with file and line (backend/sanitize.py): accesses beyond any array, races whose result is
+// right in every order, misaligned accesses, overflowing integers.
+// Not found: missing fences between proxies, bank conflicts, anything about speed.
 #pragma once
 
+#include <link.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -29,12 +32,29 @@
 #include <utility>
 #include <vector>
 
+#ifdef __SANITIZE_THREAD__
+extern "C" {
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+void AnnotateIgnoreReadsBegin(const char*, int);
+void AnnotateIgnoreReadsEnd(const char*, int);
+void AnnotateIgnoreWritesBegin(const char*, int);
+void AnnotateIgnoreWritesEnd(const char*, int);
+}
+#endif
+
 #include "fibre.h"
 
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static  // blocks run one at a time, so a plain static is shared by exactly one block
+// Blocks run one at a time on one thread of the operating system, so what it alone has is shared by exactly one block.
+// A sanitizer guards plain statics; otherwise they lie together, where they can be filled with NaN.
+#if defined(TG_SANITIZED) && !defined(TG_MEMORY)
+#define __shared__ static
+#else
+#define __shared__ static thread_local
+#endif
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __forceinline__ inline
 #define __launch_bounds__(...)
@@ -43,8 +63,20 @@ struct uint3 {
     unsigned x, y, z;
 };
 
+struct alignas(8) float2 {
+    float x, y;
+};
 struct alignas(16) float4 {
     float x, y, z, w;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
 };
 
 namespace emulator {
@@ -54,6 +86,37 @@ constexpr unsigned MOST_THREADS = 1024;
 constexpr size_t MOST_SHARED_BYTES = 227 << 10;  // of the GPUs with compute capability 9.0
 constexpr unsigned WARP = 32;
 constexpr size_t LARGEST_DEPOSIT = 64;
+
+// What the thread sanitizer is told: who runs, what comes before what, and that the emulator's own memory is nobody's
+// business.  A switch of fibres orders nothing, and neither does a shuffle: barriers do, and the ends of blocks.
+#ifdef __SANITIZE_THREAD__
+struct Quiet {
+    Quiet() {
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    }
+    ~Quiet() {
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    }
+};
+inline void ordered_before(void* p) { __tsan_release(p); }
+inline void ordered_after(void* p) { __tsan_acquire(p); }
+#else
+struct Quiet {
+    ~Quiet() {}  // so that one that is only declared is no unused variable
+};
+inline void ordered_before(void*) {}
+inline void ordered_after(void*) {}
+#endif
+
+// A place in a kernel's source.
+struct Place {
+    const char* file;
+    int line;
+    bool operator==(const Place& other) const { return line == other.line && strcmp(file, other.file) == 0; }
+    const char* name() const { return strrchr(file, '/') ? strrchr(file, '/') + 1 : file; }
+};
 
 // Memory between two pages that nobody may touch, its end at the second one (but for rounding up to 16 bytes), filled
 // with 0xff: NaN as float, -1 as int.
@@ -81,12 +144,23 @@ class Guarded {
     char *all_, *data_;
 };
 
+// An asynchronous copy: it arrives when its thread waits for its group, and not before.
+struct Copy {
+    char* to;
+    const char* from;
+    unsigned bytes, valid, group;
+};
+
 struct Thread {
     uint3 index{};
     unsigned rank = 0;  // in its block, x fastest
     bool done = true;
     const unsigned* waits_for = nullptr;  // a generation counter, until it differs from `seen`
     unsigned seen = 0;
+    const char* doing = "";  // what it waits at, and where
+    Place place{"", 0};
+    std::vector<Copy> copies;
+    unsigned groups = 0;  // of copies that were committed
     Fibre fibre;
     Guarded stack{STACK_BYTES};
 };
@@ -95,6 +169,8 @@ struct Thread {
 // read the last one while a faster lane has begun to fill the next.
 struct Meeting {
     unsigned mask, arrived = 0, generation = 0;
+    Place place{"", 0};  // where the first lane has called
+    const char* what = "";
     alignas(16) unsigned char table[2][WARP][LARGEST_DEPOSIT];
     explicit Meeting(unsigned lanes) : mask(lanes) {}
 };
@@ -106,11 +182,16 @@ struct State {
     Thread* current = nullptr;
     Fibre scheduler;
     unsigned alive = 0, at_barrier = 0, barrier_generation = 0;
+    int barrier_sum = 0, barrier_total = 0;  // of what the threads bring to a barrier
+    Place barrier_place{"", 0};
+    char barrier_order[2] = {};  // for `ordered_before`: one may be at the next barrier before others have left the last
     std::unique_ptr<Guarded> shared;
+    char* shared_array = nullptr;  // the same for the sanitizers, which guard what was allocated
+    size_t shared_bytes = 0;
     void (*body)(void*) = nullptr;  // the kernel with its arguments
     void* arguments = nullptr;
     uint64_t random = 1;
-    char error[320] = "";
+    char error[640] = "";
     pthread_t launching{};
     sigjmp_buf escape;  // out of a thread that touched forbidden memory
 };
@@ -118,37 +199,142 @@ inline State state;
 
 enum Order { FORWARD, REVERSE, RANDOM };
 
+// ---- shared memory that nobody has written ------------------------------------------------------------------------
+
+#ifdef TG_MEMORY
+// The compiler calls __asan_load4_noabort(address) and the like at every access (its kernel mode, with functions of our
+// own).  Of shared memory it is known which bytes have been written; another one that is read is reported, with the place
+// in the code, once.
+#define TG_UNSEEN __attribute__((no_sanitize_address, noinline))
+struct Region {
+    char* first = nullptr;
+    size_t bytes = 0;
+    bool* written = nullptr;
+};
+inline Region regions[2];  // static, dynamic
+inline void* reported[64];
+
+TG_UNSEEN inline void watch(Region& region, void* first, size_t bytes) {
+    if (region.bytes != bytes) region.written = static_cast<bool*>(realloc(region.written, bytes));
+    region.first = static_cast<char*>(first);
+    region.bytes = bytes;
+    for (size_t i = 0; i < bytes; i++) region.written[i] = false;
+}
+
+TG_UNSEEN inline void mark(const void* p, size_t bytes, bool written) {
+    for (Region& region : regions)
+        for (size_t i = 0; i < bytes; i++) {
+            const char* at = static_cast<const char*>(p) + i;
+            if (at >= region.first && at < region.first + region.bytes) region.written[at - region.first] = written;
+        }
+}
+
+TG_UNSEEN inline void check(const void* p, size_t bytes, void* caller) {
+    for (Region& region : regions)
+        for (size_t i = 0; i < bytes; i++) {
+            const char* at = static_cast<const char*>(p) + i;
+            if (at < region.first || at >= region.first + region.bytes || region.written[at - region.first]) continue;
+            for (void*& seen : reported) {
+                if (seen == caller) return;
+                if (seen) continue;
+                seen = caller;
+                fprintf(stderr, "UNWRITTEN %p read of shared memory that nobody wrote, or whose copy was not waited for\n", caller);
+                return;
+            }
+            return;
+        }
+}
+#else
+inline void mark(const void*, size_t, bool) {}
+#endif
+
+#if !defined(TG_SANITIZED) || defined(TG_MEMORY)
+inline thread_local char anchor;  // so that there is something, and that it is there
+
+inline int poison_if_ours(dl_phdr_info* info, size_t, void*) {
+    const auto here = reinterpret_cast<ElfW(Addr)>(&state);
+    const ElfW(Phdr)* own = nullptr;
+    bool ours = false;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) & header = info->dlpi_phdr[i];
+        const ElfW(Addr) start = info->dlpi_addr + header.p_vaddr;
+        if (header.p_type == PT_LOAD && here >= start && here - start < header.p_memsz) ours = true;
+        if (header.p_type == PT_TLS) own = &header;
+    }
+    if (ours && own && info->dlpi_tls_data) {
+        memset(info->dlpi_tls_data, 0xff, own->p_memsz);
+#ifdef TG_MEMORY
+        watch(regions[0], info->dlpi_tls_data, own->p_memsz);
+#endif
+    }
+    return ours;
+}
+
+// Fills all that this thread has of its own in this library, which is the static shared memory of its kernels.
+inline void poison_static() {
+    anchor = 0;
+    dl_iterate_phdr(poison_if_ours, nullptr);
+#ifdef TG_MEMORY
+    watch(regions[1], state.shared_array, state.shared_bytes);
+#endif
+}
+#else
+inline void poison_static() {}
+#endif
+
 // ---- what a thread does -------------------------------------------------------------------------------------------
 
 inline void pause() { fibre_switch(state.current->fibre, state.scheduler); }
 
-inline void describe(const char* what) {
-    const uint3 b = state.block_index, t = state.current->index;
-    snprintf(state.error, sizeof state.error, "block (%u, %u, %u), thread (%u, %u, %u): %s", b.x, b.y, b.z, t.x, t.y,
+inline void describe(const Thread& thread, const Place& place, const char* what) {
+    const uint3 b = state.block_index, t = thread.index;
+    char at[160] = "";
+    if (place.line) snprintf(at, sizeof at, "%s:%d: ", place.name(), place.line);
+    snprintf(state.error, sizeof state.error, "%sblock (%u, %u, %u), thread (%u, %u, %u): %s", at, b.x, b.y, b.z, t.x, t.y,
              t.z, what);
 }
 
-[[noreturn]] inline void fail(const char* what) {
-    describe(what);
+[[noreturn]] inline void fail(const Place& place, const char* what) {
+    describe(*state.current, place, what);
     for (;;) pause();  // the scheduler sees the error and never comes back
 }
 
-inline void wait_until_changed(const unsigned& generation, unsigned seen) {
-    state.current->waits_for = &generation;
-    state.current->seen = seen;
+[[noreturn]] inline void fail_apart(const Place& place, const char* what, const Place& other) {
+    char text[240];
+    snprintf(text, sizeof text, "%s %s:%d", what, other.name(), other.line);
+    fail(place, text);
+}
+
+inline void wait_until_changed(const unsigned& generation, unsigned seen, const Place& place, const char* doing) {
+    Thread& thread = *state.current;
+    thread.waits_for = &generation;
+    thread.seen = seen;
+    thread.place = place;
+    thread.doing = doing;
     pause();  // the scheduler resumes a thread only when it need not wait
-    state.current->waits_for = nullptr;
+    thread.waits_for = nullptr;
 }
 
 inline void open_barrier() {
     state.at_barrier = 0;
+    state.barrier_total = state.barrier_sum;
+    state.barrier_sum = 0;
     state.barrier_generation++;
 }
 
-inline void barrier() {
+// The sum over all threads of what each brings.
+inline int barrier(const Place& place, int brought) {
+    const Quiet quiet;
     const unsigned seen = state.barrier_generation;
+    ordered_before(&state.barrier_order[seen % 2]);
+    if (state.at_barrier == 0) state.barrier_place = place;
+    else if (!(place == state.barrier_place))
+        fail_apart(place, "is at a barrier, while others of its block are at another one,", state.barrier_place);
+    state.barrier_sum += brought;
     if (++state.at_barrier == state.alive) open_barrier();
-    else wait_until_changed(state.barrier_generation, seen);
+    else wait_until_changed(state.barrier_generation, seen, place, "a barrier");
+    ordered_after(&state.barrier_order[seen % 2]);
+    return state.barrier_total;
 }
 
 inline unsigned lane() { return state.current->rank % WARP; }
@@ -157,24 +343,36 @@ inline unsigned threads_per_block() { return state.block.x * state.block.y * sta
 
 // The table into which every lane of `mask` has put its value; valid until the next but one meeting of that mask.
 template <class T>
-const unsigned char (*exchange(unsigned mask, const T& value))[LARGEST_DEPOSIT] {
+const unsigned char (*exchange(unsigned mask, const T& value, const char* what, const Place& place,
+                               bool orders = false))[LARGEST_DEPOSIT] {
     static_assert(sizeof(T) <= LARGEST_DEPOSIT && std::is_trivially_copyable<T>::value, "too large for a collective");
     const unsigned warp = state.current->rank / WARP, lanes = std::min(WARP, threads_per_block() - warp * WARP);
     if (lanes < WARP) mask &= (1u << lanes) - 1;  // lanes that the block does not have
-    if (!(mask >> lane() & 1)) fail("a warp collective was called by a lane that is not in its own mask");
+    if (!(mask >> lane() & 1)) fail(place, "a warp collective was called by a lane that is not in its own mask");
+    for (unsigned other = 0; other < lanes; other++)
+        if (mask >> other & 1 && state.threads[warp * WARP + other]->done)
+            fail(place, "a warp collective names a lane that has left the kernel");
     auto& meetings = state.warps[warp];
     auto found = std::find_if(meetings.begin(), meetings.end(), [&](auto& m) { return m->mask == mask; });
     if (found == meetings.end()) found = meetings.insert(found, std::make_unique<Meeting>(mask));
     Meeting& meeting = **found;
+    if (meeting.arrived == 0) {
+        meeting.place = place;
+        meeting.what = what;
+    } else if (!(place == meeting.place) || strcmp(what, meeting.what) != 0) {
+        fail_apart(place, "is at a warp collective, while others of its mask are at another one,", meeting.place);
+    }
     const unsigned seen = meeting.generation;
     auto* table = meeting.table[seen & 1];
+    if (orders) ordered_before(table);
     memcpy(table[lane()], &value, sizeof value);
     if (++meeting.arrived == unsigned(__builtin_popcount(mask))) {
         meeting.arrived = 0;
         meeting.generation++;
     } else {
-        wait_until_changed(meeting.generation, seen);
+        wait_until_changed(meeting.generation, seen, place, "a warp collective");
     }
+    if (orders) ordered_after(table);
     return table;
 }
 
@@ -185,11 +383,51 @@ T value_of_lane(const unsigned char (*table)[LARGEST_DEPOSIT], unsigned lane) {
     return value;
 }
 
+// The value that lane `from` brings, one's own where there is no such lane.
+template <class T>
+T of_lane(unsigned mask, const T& value, unsigned from, const char* what, const Place& place) {
+    const Quiet quiet;
+    auto* table = exchange(mask, value, what, place);
+    return from < WARP ? value_of_lane<T>(table, from) : value;
+}
+
+inline void begin_copy(void* to, const void* from, unsigned bytes, unsigned valid, const Place& place) {
+    const Quiet quiet;
+    if (reinterpret_cast<uintptr_t>(to) % bytes || (valid && reinterpret_cast<uintptr_t>(from) % bytes))
+        fail(place, "an asynchronous copy is not aligned to its size");
+    memset(to, 0xff, bytes);
+    mark(to, bytes, false);
+    Thread& thread = *state.current;
+    thread.copies.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes, valid, thread.groups});
+    thread.place = place;
+}
+
+// Waits until at most `pending` of the newest committed groups have not arrived.
+inline void finish_copies(unsigned pending) {
+    Thread& thread = *state.current;
+    const unsigned arrived = thread.groups > pending ? thread.groups - pending : 0;
+    auto rest = thread.copies.begin();
+    for (auto& copy : thread.copies) {
+        if (copy.group < arrived) {
+            if (copy.valid) memcpy(copy.to, copy.from, copy.valid);
+            if (copy.valid < copy.bytes) memset(copy.to + copy.valid, 0, copy.bytes - copy.valid);
+            mark(copy.to, copy.bytes, true);
+        } else {
+            *rest++ = copy;
+        }
+    }
+    thread.copies.erase(rest, thread.copies.end());
+}
+
 // ---- running a grid -----------------------------------------------------------------------------------------------
 
 inline void thread_main() {
     for (;;) {
+        ordered_after(&state.block_index);
         state.body(state.arguments);
+        const Quiet quiet;
+        if (!state.current->copies.empty()) fail(state.current->place, "leaves with copies that nobody waited for");
+        ordered_before(&state.grid);
         state.current->done = true;
         state.alive--;
         if (state.at_barrier != 0 && state.at_barrier == state.alive) open_barrier();  // the dead are not waited for
@@ -226,20 +464,45 @@ inline bool run_warp(unsigned warp, std::vector<unsigned>& lanes, Order order) {
     return moved;
 }
 
+// Every thread waits: for whom?
+inline void deadlock() {
+    const Thread *first = nullptr, *other = nullptr;
+    unsigned left = 0;
+    for (unsigned i = 0; i < threads_per_block(); i++) {
+        const Thread& thread = *state.threads[i];
+        if (thread.done) left++;
+        else if (!first) first = &thread;
+        else if (!other && (strcmp(thread.doing, first->doing) != 0 || !(thread.place == first->place))) other = &thread;
+    }
+    char text[300];
+    if (other)
+        snprintf(text, sizeof text, "deadlock, waits at %s, while thread (%u, %u, %u) waits at %s, %s:%d", first->doing,
+                 other->index.x, other->index.y, other->index.z, other->doing, other->place.name(), other->place.line);
+    else
+        snprintf(text, sizeof text, "deadlock, waits at %s that others never reach (%u threads have left the kernel)",
+                 first->doing, left);
+    describe(*first, first->place, text);
+}
+
 // A warp runs until all of its threads wait.  So the one that opens a barrier is far ahead of the others before they
 // have left it: what they should have read by then, it has overwritten, unless a second barrier protects it.
 inline void run_block(Order order) {
     const unsigned n = threads_per_block();
     state.alive = n;
     state.at_barrier = 0;
+    state.barrier_sum = 0;
     state.shared->poison();
+    poison_static();
     for (auto& warp : state.warps) warp.clear();
     for (unsigned i = 0; i < n; i++) {
         Thread& thread = *state.threads[i];
         thread.index = {i % state.block.x, i / state.block.x % state.block.y, i / (state.block.x * state.block.y)};
         thread.done = false;
         thread.waits_for = nullptr;
+        thread.copies.clear();
+        thread.groups = 0;
     }
+    ordered_before(&state.block_index);
     std::vector<unsigned> warps(state.warps.size()), lanes(WARP);
     while (state.alive != 0) {
         bool moved = false;
@@ -248,8 +511,9 @@ inline void run_block(Order order) {
             while (run_warp(warp, lanes, order)) moved = true;
             if (state.error[0]) return;
         }
-        if (!moved) return describe("deadlock, waits at a barrier or warp collective that others never reach");
+        if (!moved) return deadlock();
     }
+    ordered_after(&state.grid);  // the blocks of the emulator follow one another
 }
 
 inline void forbidden_access(int, siginfo_t* info, void*) {
@@ -258,7 +522,8 @@ inline void forbidden_access(int, siginfo_t* info, void*) {
         return;
     }
     const void* where = info->si_addr;
-    describe(state.current->stack.contains(where) ? "its stack overflowed"
+    describe(*state.current, {"", 0},
+             state.current->stack.contains(where) ? "its stack overflowed"
              : state.shared->contains(where)      ? "access outside the dynamic shared memory"
                                                   : "access outside the arrays it was given");
     siglongjmp(state.escape, 1);
@@ -273,6 +538,7 @@ void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
 template <class... A>
 const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned block[3], size_t shared_bytes,
                    void** arguments, unsigned order, uint64_t seed) {
+    const Quiet quiet;
     struct Call {
         void (*kernel)(A...);
         void** arguments;
@@ -289,8 +555,18 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
     const unsigned n = threads_per_block();
     if (n == 0 || n > MOST_THREADS) return "a block has 1 to 1024 threads";
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return "a grid has at least one block";
+    if (grid[0] > 0x7fffffff || grid[1] > 0xffff || grid[2] > 0xffff)
+        return "a grid has at most 2147483647, 65535 and 65535 blocks along its axes";
+    if (block[2] > 64) return "a block has at most 64 threads along its last axis";
     if (shared_bytes > MOST_SHARED_BYTES) return "more dynamic shared memory than a block may have (227 KiB)";
     state.shared = std::make_unique<Guarded>(shared_bytes);
+    fibre_here(state.scheduler);
+#ifdef TG_SANITIZED
+    const std::unique_ptr<char, decltype(&free)> allocated(static_cast<char*>(malloc(shared_bytes)), free);
+    state.shared_array = allocated.get();
+    state.shared_bytes = shared_bytes;
+    if (shared_bytes) memset(state.shared_array, 0xff, shared_bytes);
+#endif
     state.warps.resize((n + WARP - 1) / WARP);
     while (state.threads.size() < n) {
         state.threads.push_back(std::make_unique<Thread>());
@@ -299,6 +575,18 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
     for (unsigned i = 0; i < n; i++)  // anew each time: a failed launch leaves fibres in the middle of a kernel
         fibre_prepare(state.threads[i]->fibre, state.threads[i]->stack.data(), STACK_BYTES, thread_main);
 
+    const auto run_all = [&] {
+        std::vector<unsigned> blocks(size_t(grid[0]) * grid[1] * grid[2]);
+        arrange(blocks, Order(order));
+        for (unsigned b : blocks) {
+            state.block_index = {b % grid[0], b / grid[0] % grid[1], b / (grid[0] * grid[1])};
+            run_block(Order(order));
+            if (state.error[0]) break;
+        }
+    };
+#ifdef TG_SANITIZED
+    run_all();
+#else
     static char signal_stack[64 << 10];  // the handler cannot run on the stack that overflowed
     stack_t ours{}, theirs{};
     ours.ss_sp = signal_stack;
@@ -309,17 +597,10 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
     state.launching = pthread_self();
     sigaltstack(&ours, &theirs);
     sigaction(SIGSEGV, &handler, &before);
-    if (sigsetjmp(state.escape, 1) == 0) {
-        std::vector<unsigned> blocks(size_t(grid[0]) * grid[1] * grid[2]);
-        arrange(blocks, Order(order));
-        for (unsigned b : blocks) {
-            state.block_index = {b % grid[0], b / grid[0] % grid[1], b / (grid[0] * grid[1])};
-            run_block(Order(order));
-            if (state.error[0]) break;
-        }
-    }
+    if (sigsetjmp(state.escape, 1) == 0) run_all();
     sigaction(SIGSEGV, &before, nullptr);
     sigaltstack(&theirs, nullptr);
+#endif
     return state.error[0] ? state.error : nullptr;
 }
 
@@ -332,25 +613,116 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
 #define blockDim (emulator::state.block)
 #define gridDim (emulator::state.grid)
 
-inline void __syncthreads() { emulator::barrier(); }
+// Where a function is called, as its last parameters.
+#define TG_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(TG_HERE) { emulator::barrier({file, line}, 0); }
+inline int __syncthreads_count(int predicate, TG_HERE) { return emulator::barrier({file, line}, predicate != 0); }
+inline int __syncthreads_or(int predicate, TG_HERE) { return emulator::barrier({file, line}, predicate != 0) != 0; }
+inline int __syncthreads_and(int predicate, TG_HERE) { return emulator::barrier({file, line}, predicate == 0) == 0; }
 
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int distance) {
-    auto* table = emulator::exchange(mask, value);
-    return emulator::value_of_lane<T>(table, emulator::lane() ^ unsigned(distance));
+T __shfl_sync(unsigned mask, T value, int from, int width = 32, TG_HERE) {
+    const unsigned lane = emulator::lane(), group = lane - lane % unsigned(width);
+    return emulator::of_lane(mask, value, group + unsigned(from) % unsigned(width), "shfl", {file, line});
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int distance, int width = 32, TG_HERE) {
+    const unsigned lane = emulator::lane(), from = lane ^ unsigned(distance);
+    const bool inside = from / unsigned(width) == lane / unsigned(width);
+    return emulator::of_lane(mask, value, inside ? from : lane, "shfl_xor", {file, line});
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32, TG_HERE) {
+    const unsigned lane = emulator::lane(), from = lane + distance;
+    const bool inside = from / unsigned(width) == lane / unsigned(width);
+    return emulator::of_lane(mask, value, inside ? from : lane, "shfl_down", {file, line});
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32, TG_HERE) {
+    const unsigned lane = emulator::lane();
+    const bool inside = lane % unsigned(width) >= distance;
+    return emulator::of_lane(mask, value, inside ? lane - distance : lane, "shfl_up", {file, line});
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate, TG_HERE) {
+    const emulator::Quiet quiet;
+    auto* table = emulator::exchange(mask, predicate, "ballot", {file, line});
+    unsigned votes = 0;
+    for (unsigned lane = 0; lane < emulator::WARP; lane++)
+        if (mask >> lane & 1 && lane < emulator::threads_per_block() && emulator::value_of_lane<int>(table, lane))
+            votes |= 1u << lane;
+    return votes;
+}
+inline int __any_sync(unsigned mask, int predicate, TG_HERE) { return __ballot_sync(mask, predicate, file, line) != 0; }
+inline int __all_sync(unsigned mask, int predicate, TG_HERE) { return __ballot_sync(mask, !predicate, file, line) == 0; }
+inline void __syncwarp(unsigned mask = 0xffffffffu, TG_HERE) {
+    const emulator::Quiet quiet;
+    emulator::exchange(mask, 0, "syncwarp", {file, line}, true);
 }
 
-#define TG_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::state.shared->data())
+// Each returns what was there before.
+template <class T, class F>
+T tg_exchange_atomically(T* p, F f) {
+    T old, made;
+    __atomic_load(p, &old, __ATOMIC_RELAXED);
+    do made = f(old);
+    while (!__atomic_compare_exchange(p, &old, &made, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return old;
+}
+template <class T>
+T atomicAdd(T* p, T value) {
+    return tg_exchange_atomically(p, [=](T old) { return T(old + value); });
+}
+template <class T>
+T atomicMax(T* p, T value) {
+    return tg_exchange_atomically(p, [=](T old) { return std::max(old, value); });
+}
+template <class T>
+T atomicMin(T* p, T value) {
+    return tg_exchange_atomically(p, [=](T old) { return std::min(old, value); });
+}
+template <class T>
+T atomicExch(T* p, T value) {
+    return tg_exchange_atomically(p, [=](T) { return value; });
+}
+template <class T>
+T atomicCAS(T* p, T expected, T value) {
+    return tg_exchange_atomically(p, [=](T old) { return old == expected ? value : old; });
+}
+inline void __threadfence() {}  // blocks follow one another here
+inline void __threadfence_block() {}
 
-// The doors for ctypes.  To launch a kernel, shaped like cuLaunchKernel: returns nullptr or what went wrong.
+template <class T>
+T __ldg(const T* p) {
+    return *p;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
+inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline float __expf(float x) { return expf(x); }
+inline float __fdividef(float a, float b) { return a / b; }
+
+#ifdef TG_SANITIZED
+#define TG_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::state.shared_array)
+#else
+#define TG_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::state.shared->data())
+#endif
+
+// To launch a kernel, shaped like cuLaunchKernel: returns nullptr or what went wrong.
 #define TG_EXPORT extern "C" __attribute__((visibility("default"), used))
-#define TG_LAUNCHABLE(kernel)                                                                                          \
+#define TG_LAUNCHER(kernel)                                                                                            \
     TG_EXPORT const char* kernel##_launch(const unsigned* grid, const unsigned* block, size_t shared_bytes,            \
                                           void** arguments, unsigned order, uint64_t seed) {                           \
         return emulator::launch(kernel, grid, block, shared_bytes, arguments, order, seed);                            \
     }
 
-// And guarded memory for its arguments.
+#ifdef TG_SANITIZED  // a program of its own
+#include "driver.h"
+#define TG_LAUNCHABLE(kernel) TG_LAUNCHER(kernel) static driver::Entry kernel##_entry(#kernel, kernel##_launch);
+#else  // a library for ctypes, with guarded memory for the arguments
+#define TG_LAUNCHABLE(kernel) TG_LAUNCHER(kernel)
 TG_EXPORT inline void* guarded_new(size_t bytes) { return new emulator::Guarded(bytes); }
 TG_EXPORT inline void* guarded_data(void* area) { return static_cast<emulator::Guarded*>(area)->data(); }
 TG_EXPORT inline void guarded_delete(void* area) { delete static_cast<emulator::Guarded*>(area); }
+#endif

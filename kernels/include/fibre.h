@@ -2,10 +2,22 @@
 // The emulator runs every CUDA thread of a block as one fibre, all of them on one thread of the operating system.
 #pragma once
 
+#ifdef __SANITIZE_THREAD__  // to the thread sanitizer every fibre is a thread, and a switch orders nothing
+extern "C" {
+void* __tsan_create_fiber(unsigned);
+void* __tsan_get_current_fiber();
+void __tsan_switch_to_fiber(void*, unsigned);
+}
+#define FIBRE_UNSEEN __attribute__((no_sanitize("thread")))
+#else
+#define FIBRE_UNSEEN
+#endif
+
 #if defined(__x86_64__)
 
 struct Fibre {
     void* stack_pointer = nullptr;
+    void* thread = nullptr;  // the sanitizer's
 };
 
 // Saves the registers that a call preserves on the current stack, and continues where `to` was left.
@@ -18,7 +30,12 @@ __attribute__((naked, noinline)) inline void fibre_jump(void** /*from*/, void* /
         "ret\n");
 }
 
-inline void fibre_switch(Fibre& from, Fibre& to) { fibre_jump(&from.stack_pointer, to.stack_pointer); }
+FIBRE_UNSEEN inline void fibre_switch(Fibre& from, Fibre& to) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_switch_to_fiber(to.thread, 1);
+#endif
+    fibre_jump(&from.stack_pointer, to.stack_pointer);
+}
 
 // Makes `fibre` begin at `entry`, which must never return, on the stack [stack, stack + size).
 inline void fibre_prepare(Fibre& fibre, char* stack, unsigned long size, void (*entry)()) {
@@ -27,6 +44,17 @@ inline void fibre_prepare(Fibre& fibre, char* stack, unsigned long size, void (*
     *--top = reinterpret_cast<void*>(entry);
     for (int i = 0; i < 6; i++) *--top = nullptr;  // the six registers that fibre_jump pops
     fibre.stack_pointer = top;
+#ifdef __SANITIZE_THREAD__
+    if (!fibre.thread) fibre.thread = __tsan_create_fiber(0);
+#endif
+}
+
+// Makes `fibre` stand for what runs now.
+inline void fibre_here(Fibre& fibre) {
+#ifdef __SANITIZE_THREAD__
+    fibre.thread = __tsan_get_current_fiber();
+#endif
+    (void)fibre;
 }
 
 #else  // other processors: the C library's own, about ten times slower (a system call per switch)
@@ -46,5 +74,7 @@ inline void fibre_prepare(Fibre& fibre, char* stack, unsigned long size, void (*
     fibre.context.uc_link = nullptr;
     makecontext(&fibre.context, entry, 0);
 }
+
+inline void fibre_here(Fibre&) {}
 
 #endif

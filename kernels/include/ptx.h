@@ -10,6 +10,12 @@
 #endif
 #define TG_WRAPPER TG_INLINE  // marks those of this file
 
+#ifdef __CUDACC__
+#define TG_CALLER
+#else
+#define TG_CALLER , const char *file = __builtin_FILE(), int line = __builtin_LINE()  // where it was called
+#endif
+
 // mov.u32 %laneid: the place of this thread in its warp, 0 to 31, whatever the shape of the block.
 TG_WRAPPER unsigned tg_lane() {
 #ifdef __CUDACC__
@@ -82,5 +88,38 @@ TG_WRAPPER uint16_t tg_bfloat16(float x) {
     memcpy(&bits, &x, sizeof bits);
     if (x != x) return uint16_t(bits >> 16 | 64);  // stays NaN
     return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+#endif
+}
+
+// cp.async: BYTES (4, 8 or 16) from global to shared memory, of which the first `valid` are read and the others 0, on
+// their way until tg_copy_wait says that they have arrived.  Both addresses are multiples of BYTES.
+template <int BYTES>
+TG_WRAPPER void tg_copy_async(void* shared, const void* global, int valid TG_CALLER) {
+    static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "a copy has 4, 8 or 16 bytes");
+#ifdef __CUDACC__
+    const unsigned to = unsigned(__cvta_generic_to_shared(shared));
+    if (BYTES == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(valid) : "memory");
+    else asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global), "n"(BYTES), "r"(valid) : "memory");
+#else
+    emulator::begin_copy(shared, global, BYTES, unsigned(valid), {file, line});
+#endif
+}
+
+// cp.async.commit_group: this thread's copies since the last one are a group.
+TG_WRAPPER void tg_copy_commit() {
+#ifdef __CUDACC__
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+    emulator::state.current->groups++;
+#endif
+}
+
+// cp.async.wait_group: wait until no more than the newest PENDING groups of this thread are on their way.
+template <int PENDING>
+TG_WRAPPER void tg_copy_wait() {
+#ifdef __CUDACC__
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+#else
+    emulator::finish_copies(PENDING);
 #endif
 }

@@ -54,8 +54,17 @@ TG_INLINE void store(T* p, const Pack<T, N>& pack, int64_t left, bool aligned) {
         if (e < left) p[e] = pack.of[e];
 }
 
-// `kernel`_f32, _f16 and _bf16: one entry for each dtype of arrays, of a template whose first parameter it is.
+// NAME_f32, NAME_f16 and NAME_bf16: one entry for each dtype of arrays, of a template whose first parameter it is.  Who
+// needs one dtype compiles only that: -DTG_ONLY_f32.
+#if defined(TG_ONLY_f32)
+#define TG_FOR_EACH_TYPE(KERNEL) KERNEL(f32, float)
+#elif defined(TG_ONLY_f16)
+#define TG_FOR_EACH_TYPE(KERNEL) KERNEL(f16, Half)
+#elif defined(TG_ONLY_bf16)
+#define TG_FOR_EACH_TYPE(KERNEL) KERNEL(bf16, Bfloat16)
+#else
 #define TG_FOR_EACH_TYPE(KERNEL) \
     KERNEL(f32, float)           \
     KERNEL(f16, Half)            \
     KERNEL(bf16, Bfloat16)
+#endif

@@ -80,3 +80,44 @@ extern "C" __global__ void deep_recursion(int* out) {
     out[0] = deep(&n);
 }
 TG_LAUNCHABLE(deep_recursion)
+
+extern "C" __global__ void collectives(int* out) {
+    const int me = int(threadIdx.x);
+    out[me] = __shfl_sync(TG_ALL_LANES, me, 5);
+    out[64 + me] = __shfl_down_sync(TG_ALL_LANES, me, 3);
+    out[128 + me] = __shfl_up_sync(TG_ALL_LANES, me, 3);
+    out[192 + me] = __shfl_down_sync(TG_ALL_LANES, me, 3, 8);
+    out[256 + me] = __shfl_sync(TG_ALL_LANES, me, 5, 8);
+    out[320 + me] = int(__ballot_sync(TG_ALL_LANES, me % 2 == 0));
+    out[384 + me] = __any_sync(TG_ALL_LANES, me % 32 == 7);
+    out[448 + me] = __all_sync(TG_ALL_LANES, me % 32 != 7);
+    out[512 + me] = __syncthreads_count(me % 3 == 0);
+}
+TG_LAUNCHABLE(collectives)
+
+extern "C" __global__ void atomics(float* total, int* largest, int* smallest, unsigned* swapped) {
+    atomicAdd(total, 1.0f);
+    atomicMax(largest, int(threadIdx.x));
+    atomicMin(smallest, -int(threadIdx.x));
+    atomicCAS(swapped, 7u, 9u);
+}
+TG_LAUNCHABLE(atomics)
+
+extern "C" __global__ void copies(const float* x, float* out, int valid) {
+    TG_DYNAMIC_SHARED(float, slots);
+    tg_copy_async<16>(slots + threadIdx.x * 4, x + threadIdx.x * 4, valid);
+    tg_copy_commit();
+    tg_copy_wait<0>();
+    __syncthreads();
+    const int from = int(threadIdx.x + 1) % 64;
+    for (int e = 0; e < 4; e++) out[from * 4 + e] = slots[from * 4 + e];
+}
+TG_LAUNCHABLE(copies)
+
+extern "C" __global__ void unaligned_copy(const float* x, float*) {
+    TG_DYNAMIC_SHARED(float, slots);
+    tg_copy_async<16>(slots + threadIdx.x * 4 + 1, x + threadIdx.x * 4, 16);
+    tg_copy_commit();
+    tg_copy_wait<0>();
+}
+TG_LAUNCHABLE(unaligned_copy)

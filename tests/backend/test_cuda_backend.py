@@ -47,10 +47,10 @@ def test_real_cupy_without_a_gpu() -> None:
 
 
 def test_wiring(cache: Path, gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[tuple[str, str]] = []
+    compiled: list[tuple[str, ...]] = []
 
-    def cubin(source: Path, architecture: str) -> Path:
-        compiled.append((source.name, architecture))
+    def cubin(source: Path, architecture: str, suffix: str) -> Path:
+        compiled.append((source.name, architecture, suffix))
         return Path("softmax-rows-0.cubin")
 
     monkeypatch.setattr(build, "cubin", cubin)
@@ -61,7 +61,7 @@ def test_wiring(cache: Path, gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         y = backend.to_numpy(table["softmax"](gpu, x))
     assert y.sum(axis=-1) == pytest.approx(1.0)
-    assert compiled == [("rows.cu", "sm_90")]  # once
+    assert compiled == [("rows.cu", "sm_90", "f32")]  # once
     launch = {"path": "softmax-rows-0.cubin", "grid": (1, 1, 1), "block": (128, 1, 1), "shared": 0}
     assert gpu.machine.launches == [launch, launch]
 

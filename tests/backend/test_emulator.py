@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -86,6 +87,48 @@ def test_partial_masks(order: str) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
+def test_what_lanes_tell_each_other(order: str) -> None:
+    """Every warp collective, with CUDA's answers at the ends of a warp and of a part of it."""
+    out, lanes = np.zeros((9, 64), np.int32), np.arange(64)
+    launch("collectives", [out], order=order)
+    warp, at = lanes // 32 * 32, lanes % 32
+    expected = [
+        warp + 5,
+        np.where(at + 3 < 32, lanes + 3, lanes),
+        np.where(at >= 3, lanes - 3, lanes),
+        np.where(at % 8 + 3 < 8, lanes + 3, lanes),
+        lanes // 8 * 8 + 5,
+        np.full(64, 0x55555555, np.int64).astype(np.uint32).view(np.int32)[0] * np.ones(64, np.int32),
+        np.ones(64),
+        np.zeros(64),
+        np.full(64, 64 // 3 + 1),
+    ]
+    for row, answer in zip(out, expected, strict=True):
+        assert np.array_equal(row, answer)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_atomics(order: str) -> None:
+    total, largest, smallest, swapped = (np.full(1, n, t) for n, t in ((0, "f4"), (-5, "i4"), (5, "i4"), (7, "u4")))
+    launch("atomics", [total, largest, smallest, swapped], grid=(3, 1, 1), order=order)
+    assert total[0] == 3 * 64 and largest[0] == 63 and smallest[0] == -63 and swapped[0] == 9
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("valid", [16, 12, 4, 0])
+def test_asynchronous_copies_arrive_and_end_in_zeros(order: str, valid: int) -> None:
+    x, out = np.arange(1, 257, dtype=np.float32), np.full(256, -1, np.float32)
+    launch("copies", [x, out, np.int32(valid)], shared=1024, order=order)
+    assert np.array_equal(out.reshape(64, 4)[:, : valid // 4], x.reshape(64, 4)[:, : valid // 4])
+    assert (out.reshape(64, 4)[:, valid // 4 :] == 0).all()
+
+
+def test_a_copy_that_is_not_aligned() -> None:
+    with pytest.raises(RuntimeError, match=r"emulator_cases\.cu:\d+: .* not aligned to its size"):
+        launch("unaligned_copy", [np.zeros(256, np.float32), np.zeros(64, np.float32)], shared=2048)
+
+
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
     ("kernel", "arguments", "shared", "message"),
     [
@@ -102,7 +145,10 @@ def test_mistakes_are_reported(kernel: str, arguments: list[Any], shared: int, m
     with pytest.raises(RuntimeError, match=message) as caught:
         launch(kernel, arguments, shared=shared, order=order)
     text = str(caught.value)
-    assert f"kernel {kernel}: block (0, 0, 0), thread (" in text and "\n" not in text
+    assert (
+        re.search(rf"kernel {kernel}: (emulator_cases\.cu:\d+: )?block \(0, 0, 0\), thread \(", text)
+        and "\n" not in text
+    )
     out = np.zeros(64, np.float32)  # and the next launch is not disturbed
     launch("leave_early", [out], order=order)
     assert out.sum() == 32
@@ -133,6 +179,8 @@ def test_read_just_beyond_a_ragged_array_is_poison() -> None:
         ({"block": (0, 1, 1)}, "1 to 1024 threads"),
         ({"grid": (1, 0, 1)}, "at least one block"),
         ({"shared": 1 << 20}, "shared memory"),
+        ({"grid": (1, 65536, 1)}, "65535 blocks along its axes"),
+        ({"block": (1, 1, 65)}, "64 threads along its last axis"),
     ],
 )
 def test_launches_that_a_gpu_would_refuse(options: dict[str, Any], message: str) -> None:

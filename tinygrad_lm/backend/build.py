@@ -155,6 +155,15 @@ def cached(source: Path, made_by: Sequence[str], suffix: str, make: Callable[[Pa
     return target
 
 
+def only(suffix: str) -> list[str]:
+    """The option that leaves of a .cu file the kernels whose names end with one dtype's word.
+
+    >>> only("f32"), only("finish")
+    (['-DTG_ONLY_f32'], [])
+    """
+    return [f"-DTG_ONLY_{suffix}"] if suffix in ("f32", "f16", "bf16") else []
+
+
 def emulated_object(source: Path) -> Path:
     """A .cu file compiled for the host."""
     command = [*find_compiler(), *EMULATOR_FLAGS, "-I", str(kernels_folder() / "include")]
@@ -163,18 +172,18 @@ def emulated_object(source: Path) -> Path:
     return cached(source, made_by, ".so", lambda target: run([*command, "-o", target, source], sources))
 
 
-def cubin(source: Path, architecture: str) -> Path:
+def cubin(source: Path, architecture: str, suffix: str = "") -> Path:
     """A .cu file compiled for one GPU architecture, such as "sm_80" or "sm_90a": by NVRTC if it is installed, else by
-    nvcc.  Not by CuPy's own front ends, which cannot be told "sm_90a".
+    nvcc.  Not by CuPy's own front ends, which cannot be told "sm_90a".  suffix: of one dtype, to compile no other.
 
     For the `CHECKED` architectures a kernel that keeps registers in memory (spills) is an error, and so is what makes
     the compiler wait after each wgmma; set TINYGRAD_LM_ALLOW_SPILLS=1 to run it all the same.
     """
     nvrtc, nvcc = find_nvrtc(), shutil.which("nvcc")
     if nvrtc is not None:
-        return nvrtc_cubin(nvrtc, source, architecture)
+        return nvrtc_cubin(nvrtc, source, architecture, suffix)
     if nvcc is not None:
-        return nvcc_cubin(nvcc, source, architecture)
+        return nvcc_cubin(nvcc, source, architecture, suffix)
     raise BuildFailed('no CUDA compiler found: install "cupy-cuda13x[ctk]" (or 12x) or put nvcc on PATH')
 
 
@@ -244,10 +253,11 @@ def with_log(source: Path, architecture: str, made_by: Sequence[str], make: Call
     return made
 
 
-def nvcc_cubin(nvcc: str, source: Path, architecture: str) -> Path:
+def nvcc_cubin(nvcc: str, source: Path, architecture: str, suffix: str = "") -> Path:
     """A .cu file compiled by nvcc."""
     number = architecture.removeprefix("sm_")
     options = ["-std=c++17", "-O3", f"-gencode=arch=compute_{number},code=sm_{number}", "-cubin", "-Xptxas=-v"]
+    options += only(suffix)
     command = [nvcc, *options, "-I", str(kernels_folder() / "include")]
     sources = with_headers([source], kernels_folder() / "include")
     made_by = [run([nvcc, "--version"]), *options]
@@ -265,7 +275,7 @@ def find_nvrtc() -> ctypes.CDLL | None:
         return None
 
 
-def nvrtc_cubin(nvrtc: ctypes.CDLL, source: Path, architecture: str) -> Path:
+def nvrtc_cubin(nvrtc: ctypes.CDLL, source: Path, architecture: str, suffix: str = "") -> Path:
     """A .cu file compiled by NVRTC, with its headers given as text: no include path, no files of the CUDA toolkit."""
 
     def check(status: int) -> None:
@@ -303,7 +313,7 @@ def nvrtc_cubin(nvrtc: ctypes.CDLL, source: Path, architecture: str) -> Path:
         finally:
             nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 
-    options = ["-std=c++17", f"-arch={architecture}", "--ptxas-options=-v"]
+    options = ["-std=c++17", f"-arch={architecture}", "--ptxas-options=-v", *only(suffix)]
     return with_log(source, architecture, [nvrtc_version(nvrtc), *options], make)
 
 

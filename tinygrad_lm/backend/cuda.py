@@ -91,8 +91,14 @@ def _parameter(argument: Any) -> Any:
 
 @functools.cache
 def _function(file: str, kernel: str, device: int, capability: str) -> Any:
-    path = build.cubin(build.kernels_folder() / file, f"sm_{capability}")
-    return cupy_module().RawModule(path=str(path)).get_function(kernel)
+    return _module(file, kernel.rpartition("_")[2], device, capability).get_function(kernel)
+
+
+@functools.cache
+def _module(file: str, suffix: str, device: int, capability: str) -> Any:
+    suffix = suffix if suffix in launch.common.SUFFIX.values() else ""
+    path = build.cubin(build.kernels_folder() / file, f"sm_{capability}", suffix)
+    return cupy_module().RawModule(path=str(path))
 
 
 # ---- what measuring time on a GPU needs: the rest is in bench/devices.py --------------------------------------------
