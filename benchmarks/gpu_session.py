@@ -40,11 +40,13 @@ import numpy as np
 
 import tinygrad_lm as tg
 from tinygrad_lm import bench
-from tinygrad_lm.backend import BACKENDS, Unavailable, cuda, get_backend, launch, philox, use_kernels
+from tinygrad_lm.backend import BACKENDS, Unavailable, build, cuda, get_backend, launch, philox, use_kernels
 from tinygrad_lm.backend.report import report as doctor_report
 from tinygrad_lm.bench.devices import device_of, on_device
-from tinygrad_lm.core import flatten
+from tinygrad_lm.core import OPS, flatten
 from tinygrad_lm.models import GPT, GPTConfig
+from tinygrad_lm.testing.adapters import numpy_dtype
+from tinygrad_lm.testing.kernels import is_float, judge
 from tinygrad_lm.testing.trials import registered, trials
 
 WORKERS = 14  # processes for what compiles hundreds of small kernels
@@ -199,10 +201,54 @@ def matmul_cases(put: Callable, back: Callable, session: Session) -> Iterator[di
             yield {"kernel": f"matmul {rung}", "input": f"{m} @ {n} {name}", "off": found, "passed": bool(passed)}
 
 
+def compiling(session: Session) -> dict[str, Any]:
+    """Every kernel for this GPU, by all cores: the stages that follow find them in the cache."""
+    capability = f"sm_{cuda.cupy_module().cuda.Device().compute_capability}"
+    todo = {rung.file for ladder in launch.LADDERS.values() for rung in ladder.values()}
+    if session.tiny:
+        todo = {"softmax/rows.cu"}
+    jobs = [(file, suffix) for file in sorted(todo) for suffix in ("f32", "f16", "bf16", "")]
+
+    def make(job: tuple[str, str]) -> tuple[float, str]:
+        begin = time.monotonic()
+        try:
+            build.cubin(build.kernels_folder() / job[0], capability, job[1])
+        except build.BuildFailed as failure:
+            return time.monotonic() - begin, str(failure)
+        return time.monotonic() - begin, ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = list(pool.map(make, jobs))
+    failed = [f"{file} {suffix}: {why}" for (file, suffix), (_, why) in zip(jobs, made, strict=True) if why]
+    figures = [bench.Figure("kernels that do not compile for this GPU", len(failed), 0)]
+    took = {f"{file} {suffix}": seconds for (file, suffix), (seconds, _) in zip(jobs, made, strict=True)}
+    return {"figures": figures, "failed": failed, "took": took, "architecture": capability}
+
+
+def sample_cases(put: Callable, back: Callable, session: Session) -> Iterator[dict[str, Any]]:
+    """Every rung on the samples of its operation, in every dtype, judged as under the emulator."""
+    backend = get_backend("cuda")
+    for name, rung in [(name, rung) for name, ladder in launch.LADDERS.items() if name in OPS for rung in ladder]:
+        if session.tiny and name != "softmax":
+            continue
+        for dtype in launch.LADDERS[name][rung].dtypes:
+            for i, case in enumerate(OPS[name].facts["samples"]()):
+                rng = np.random.default_rng(i)
+                arrays = [a.draw(rng) if hasattr(a, "draw") else a for a in case.arrays]
+                arrays = [a.astype(numpy_dtype(dtype)) if is_float(a) else a for a in arrays]
+                found: dict[str, Any] = {"kernel": f"{name} {rung}", "input": f"sample {i}, {dtype}", "passed": True}
+                try:
+                    served = judge(name, rung, arrays, case.params, run=cuda.run, backend=backend)
+                    found["served"] = served is not None
+                except AssertionError as wrong:
+                    found |= {"passed": False, "said": one_line(wrong)}
+                yield found
+
+
 def correct(session: Session) -> dict[str, Any]:
     """The CUDA kernels, compiled here, against float64; and under the vendor's checkers."""
     backend, cases, errors = get_backend("cuda"), [], []
-    for make in (softmax_cases, matmul_cases):
+    for make in (softmax_cases, matmul_cases, sample_cases):
         try:
             for case in make(backend.from_numpy, backend.to_numpy, session):
                 cases.append(case)
@@ -252,6 +298,13 @@ def sanitized(session: Session) -> dict[str, Any]:
         for m, k, n in ((1, 1, 1), (33, 17, 65), (127, 129, 131), (200, 5, 3)):
             product(backend.xp, draw(m, k), draw(k, n))
             product(backend.xp, draw(k, m).T, draw(n, k).T)
+    for name, ladder in launch.LADDERS.items():  # and every kernel once more, on the samples of its operation
+        for rung in ladder if name in OPS and not session.tiny else ():
+            for i, case in enumerate(OPS[name].facts["samples"]()):
+                arrays = [a.draw(np.random.default_rng(i)) if hasattr(a, "draw") else a for a in case.arrays]
+                arrays = [a.astype(np.float32) if is_float(a) else a for a in arrays]
+                there = [backend.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays]
+                ladder[rung](cuda.run, backend.xp, *there, **{**OPS[name].params, **case.params})
     device_of("cuda").timer.finish()
     return {}
 
@@ -370,7 +423,7 @@ def operations(session: Session) -> dict[str, Any]:
 
 
 def training(session: Session) -> dict[str, Any]:
-    """Random bits, masks and weights equal to the CPU's; a small GPT's gradients and its losses over 20 steps."""
+    """Random bits, masks and weights equal to the CPU's; a small GPT's gradients and its losses over 100 steps."""
     backend = get_backend("cuda")
     draws = {
         "32 bits": lambda xp: philox.random_bits(xp, (1001, 3), (7, 1 << 40)),
@@ -388,7 +441,7 @@ def training(session: Session) -> dict[str, Any]:
         except Exception as error:
             random[name] = one_line(error)
     config = GPTConfig(vocab_size=65, context=32, layers=2, heads=4, width=64, dropout=0.1)
-    ids = np.random.default_rng(0).integers(0, 65, (20, 8, 33))
+    ids = np.random.default_rng(0).integers(0, 65, (session.size(100, 2), 8, 33))
 
     def trained(device: str) -> tuple[list[np.ndarray], list[float], list[float]]:
         model = GPT(config, tg.Generator(0)).to(device)
@@ -411,17 +464,19 @@ def training(session: Session) -> dict[str, Any]:
     found: dict[str, Any] = {"random": random, "training": {}}
     here, losses, _ = trained("cpu")
     for table in ("reference", "cuda"):
-        off = apart = np.nan
+        off = apart = last = np.nan
         try:
             with use_kernels(table, "cuda"):
                 there, found["training"][table], _ = trained("cuda")
             off = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(there, here, strict=True))
-            apart = max(abs(a - b) / abs(b) for a, b in zip(found["training"][table], losses, strict=True))
+            each = [abs(a - b) / abs(b) for a, b in zip(found["training"][table], losses, strict=True)]
+            apart, last = max(each[:20]), each[-1]
         except Exception as error:
             found["training"][table] = [one_line(error), *traceback.format_exc().splitlines()[-12:]]
         figures += [
             bench.Figure(f"gradients of a GPT, kernels {table}, largest relative difference", float(off), 1e-5),
-            bench.Figure(f"20 losses, kernels {table}, largest relative difference", float(apart), 1e-4),
+            bench.Figure(f"first 20 losses, kernels {table}, largest relative difference", float(apart), 1e-4),
+            bench.Figure(f"loss at step {len(ids)}, kernels {table}, relative difference", float(last), 1e-2),
         ]
     return {"figures": figures, "losses_cpu": losses, **found}
 
@@ -706,6 +761,7 @@ def rows(session: Session) -> dict[str, Any]:
         ("add", {"n": 1000}), ("cross_entropy", {"rows": big["rows"], "classes": big["columns"]}),
         ("attention", {"batch": session.size(4, 1), "heads": 4, "length": session.size(512, 8), "head_size": 32}),
         ("logsumexp", big), ("cumsum", big), ("sigmoid", flat), ("multiply", flat), ("embedding", {}),
+        ("rms_norm", big), ("batch_norm", {}), ("conv", {}), ("max_pool", {}), ("dropout", flat), ("silu", flat),
     ]  # fmt: skip
     roof, found, refused = bench.Roofline("cuda"), [], []
     if tiny:
@@ -749,10 +805,99 @@ def rows(session: Session) -> dict[str, Any]:
     return {"rows": found, "roofline": roof.record(), "refused": refused, "gpu": cuda.describe()}
 
 
+def products(session: Session) -> dict[str, Any]:
+    """The best matrix product of this project beside cuBLAS (float32, TF32 off on both sides), in every layout."""
+    backend, found, wrong = get_backend("cuda"), [], 0
+    xp, kernel = backend.xp, launch.table(cuda.run)["matmul"]
+    sides = [16] if session.tiny else [1024, 2048, 4096, 8192]
+    for n in sides:
+        rng = np.random.default_rng(n)
+        a, b = (backend.from_numpy(rng.standard_normal((n, n), dtype=np.float32)) for _ in "ab")
+        for layout in ("nn",) if session.tiny else ("nn", "nt", "tn", "tt"):
+            if session.left() < 10:
+                break
+            left, right = (x.T if how == "t" else x for x, how in zip((a, b), layout, strict=True))
+            expected = xp.matmul(left, right)
+            off = float(xp.abs(kernel(xp, left, right) - expected).max() / xp.abs(expected).max())
+            wrong += not off < 1e-4
+            sides_ = [
+                bench.on_device(functools.partial(xp.matmul, left, right), "cuda"),
+                bench.on_device(functools.partial(kernel, xp, left, right), "cuda"),
+            ]
+            compared = bench.compare(*sides_, names=("cuBLAS", "register_tiled"), max_time=0.5)
+            found.append({"n": n, "layout": layout, "off": off, "ratio": compared.ratio, "said": str(compared)})
+    large = [row["ratio"] for row in found if row["n"] >= 4096 or session.tiny]
+    figures = [
+        bench.Figure("products that differ from cuBLAS by 1e-4 of the largest", wrong, 0),
+        bench.Figure("cuBLAS / register_tiled, least from 4096 on (0.8 wanted)", min(large, default=0.0), None),
+    ]
+    return {"figures": figures, "products": found, "gpu": cuda.describe()}
+
+
+def steps(session: Session) -> dict[str, Any]:
+    """A training step of GPTs on the kernels, beside torch eager (SDPA as torch chooses, TF32 off), float32."""
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    from steps.gpt import GPT
+
+    sizes = {"gpt 4 x 128": {}, "gpt 124M": {"layers": 12, "width": 768, "heads": 12, "context": 1024, "vocab": 50257}}
+    found = []
+    for name, size in sizes.items():
+        if session.left() < 20 or session.tiny and size:
+            found.append({"model": name, "refused": "no time left"})
+            continue
+        work = GPT(**size, **({"batch": 4} if size else {}))
+        try:
+            found.append({"model": name, **beside_torch(work, torch, session)})
+        except Exception as error:
+            found.append({"model": name, "refused": one_line(error)})
+    whole = [row["ratio"] for row in found if row["model"] == "gpt 124M" and "ratio" in row]
+    figures = [bench.Figure("torch eager / ours, a step of GPT 124M (0.5 wanted)", min(whole, default=0.0), None)]
+    return {"figures": figures, "steps": found, "gpu": cuda.describe()}
+
+
+def beside_torch(work: Any, torch: Any, session: Session) -> dict[str, Any]:
+    """Times of a step of both, in turn, and their first losses."""
+    from steps import sides
+
+    backend, batch, settings = get_backend("cuda"), work.batches()[0], work.optimizer[1]
+    ours, loss_of = sides.our_model(work)
+    ours.to("cuda")
+    there, step = [backend.from_numpy(x) for x in batch], tg.optim.AdamW(ours.parameters(), **settings)
+
+    def our_step() -> Any:
+        loss = loss_of(*there)
+        loss.backward()
+        tg.optim.clip_grad_norm_(ours.parameters(), work.clip)
+        step.step()
+        step.zero_grad()
+        return loss
+
+    theirs, their_loss = sides.torch_model(work)
+    theirs.cuda()
+    given = [torch.from_numpy(x).cuda() for x in batch]
+    other = torch.optim.AdamW(theirs.parameters(), **settings, fused=True)
+
+    def their_step() -> Any:
+        loss = their_loss(*given)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), work.clip)
+        other.step()
+        other.zero_grad()
+        return loss
+
+    first = float(our_step().item()), float(their_step().item())
+    pair = [bench.on_device(step, "cuda") for step in (their_step, our_step)]
+    compared = bench.compare(*pair, names=("torch", "ours"), max_time=min(30.0, session.left() / 3))
+    return {"losses": first, "ratio": compared.ratio, "said": str(compared)}
+
+
 # ----------------------------------------------------------------------------------------------------------- all of it
 
 
 # name -> (what it does, the seconds it may take).  The first ones take no times, and so may run at the same time.
+FIRST: dict[str, tuple[Stage, int]] = {"compiling": (compiling, 120)}
 CHECKS: dict[str, tuple[Stage, int]] = {
     "doctor": (doctor, 60),
     "correct": (correct, 150),
@@ -763,9 +908,11 @@ TIMES: dict[str, tuple[Stage, int]] = {
     "honesty": (honesty, 130),
     "roofline": (roofline, 50),
     "verdicts": (verdicts, 60),
-    "rows": (rows, 150),
+    "products": (products, 60),
+    "steps": (steps, 90),
+    "rows": (rows, 200),
 }
-STAGES = {**CHECKS, **TIMES}
+STAGES = {**FIRST, **CHECKS, **TIMES}
 PARTS: dict[str, Stage] = {"operations_part": operations_part, "sanitized": sanitized, "ncu_run": ncu_run}
 
 
@@ -809,7 +956,8 @@ def main() -> int:
     end = time.monotonic() + arguments.budget
     arguments.out.mkdir(parents=True, exist_ok=True)
     wanted, failed = arguments.only or list(STAGES), 0
-    for together in [[n for n in CHECKS if n in wanted], *[[n] for n in TIMES if n in wanted]]:
+    groups = [list(FIRST), list(CHECKS), *[[name] for name in TIMES]]
+    for together in [chosen for group in groups if (chosen := [name for name in group if name in wanted])]:
         with ThreadPoolExecutor(len(CHECKS)) as pool:
             for name, found in zip(together, pool.map(lambda n: ran(n, arguments, end), together), strict=True):
                 failed += bool(found.get("error")) + sum(not f["passed"] for f in found["figures"])
@@ -842,7 +990,11 @@ def summary(name: str, found: Mapping[str, Any]) -> list[str]:
     if name == "doctor" and "gpu" in found:
         lines += [json.dumps(found[key]) for key in ("gpu", "packages", "tools")]
     if name == "correct":
-        wrong = [f"  {c['kernel']} {c['input']}: {c.get('off')}" for c in found.get("cases", ()) if not c["passed"]]
+        wrong = [
+            f"  {c['kernel']} {c['input']}: {c.get('off', c.get('said'))}"
+            for c in found.get("cases", ())
+            if not c["passed"]
+        ]
         lines += [*wrong[:12], *found.get("errors", ()), json.dumps(found.get("worst"))]
         lines.append(json.dumps(found.get("tools", {})))
     if name == "operations" and "failing" in found:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tests.backend.judged import judge
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.testing.adapters import numpy_dtype
+from tinygrad_lm.testing.kernels import judge
 
 RUNGS = st.sampled_from(list(launch.LADDERS["attention"]))
 LENGTHS = st.sampled_from([1, 2, 5, 16, 31, 33, 64, 65, 70])

@@ -8,11 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tests.backend.judged import judge
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.ops.convolution import geometry_of
 from tinygrad_lm.testing.adapters import numpy_dtype
+from tinygrad_lm.testing.kernels import judge
 
 RUNGS = st.sampled_from(list(launch.LADDERS["conv"]))
 DTYPES = st.sampled_from(launch.common.FLOATS).map(numpy_dtype)

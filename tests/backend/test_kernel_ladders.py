@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.backend.judged import is_float, judge
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS
 from tinygrad_lm.core.operation import OPS
 from tinygrad_lm.testing.adapters import numpy_dtype
+from tinygrad_lm.testing.kernels import is_float, judge
 
 RUNGS = [(name, rung) for name, ladder in launch.LADDERS.items() if name in OPS for rung in ladder]
 

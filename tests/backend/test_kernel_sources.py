@@ -17,6 +17,8 @@ FOLDER = build.kernels_folder()
 KERNELS = sorted(path for path in FOLDER.glob("*/*.*") if path.parent.name != "include")
 CUDA = [path for path in KERNELS if path.suffix == ".cu"]
 GOLDEN = Path(__file__).parents[2] / "benchmarks" / "results" / "static.json"
+# The other compiler sees what it may read differently: inline assembly, structs by value.  All files take long.
+WITH_NVCC = ("softmax/rows.cu", "matmul/tiled.cu", "optimizer/adam.cu", "random/philox.cu")
 HEADINGS = ["Idea", "Maps threads to data", "FLOPs and bytes", "Needs", "Improves on", "Limits"]
 
 
@@ -121,7 +123,7 @@ def test_spilling_is_an_error(nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert build.nvrtc_cubin(nvrtc, source, "sm_90").exists() and build.resources(source, "sm_90")["hungry"].spills
 
 
-@pytest.mark.parametrize("path", CUDA, ids=name)
+@pytest.mark.parametrize("path", [p for p in CUDA if name(p) in WITH_NVCC], ids=name)
 def test_compiles_with_nvcc(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:

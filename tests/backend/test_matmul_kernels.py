@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tests.backend.judged import judge, off, ulp
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.backend.launch.elementwise import ACTIVATIONS
 from tinygrad_lm.backend.record import Unavailable
 from tinygrad_lm.testing.adapters import numpy_dtype
+from tinygrad_lm.testing.kernels import judge, off, ulp
 
 RUNGS = list(launch.LADDERS["matmul"])
 

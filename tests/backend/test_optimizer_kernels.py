@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tests.backend.judged import off, ulp
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.optim import SGD, Adam, AdamW, clip_grad_norm_
+from tinygrad_lm.testing.kernels import off, ulp
 
 SHAPES = st.lists(
     st.sampled_from([(), (1,), (3,), (0,), (7, 5), (64, 33), (2, 8192), (8193,)]), min_size=1, max_size=50

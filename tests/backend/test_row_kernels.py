@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tests.backend.judged import judge
 from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.testing.adapters import numpy_dtype
+from tinygrad_lm.testing.kernels import judge
 
 LEADS = st.sampled_from([(), (1,), (3,), (5,), (2, 3), (0,), (130,)])
 COLUMNS = st.sampled_from([1, 2, 3, 4, 7, 8, 31, 32, 33, 64, 127, 128, 129, 1000, 1023, 1024, 1025, 1032, 2049])

@@ -1,4 +1,4 @@
-"""The kernels of the library under the sanitizers: nothing beyond its arrays, no races, nothing read before it is there.
+"""The kernels of the library under the sanitizers: nothing beyond arrays, no races, nothing read too early.
 
 One call of each rung, float32; what needs none of a block's shared memory has nothing to race for.
 """

@@ -47,15 +47,23 @@ def test_all_stages_on_a_gpu_that_is_made_up(tmp_path: Path, script) -> None:
     out = tmp_path / "out"
     done = session("--tiny", "--out", str(out), TINYGRAD_LM_CACHE_DIR=str(tmp_path / "cache"))
     assert not done.stderr and done.returncode == 1, done.stdout  # the vendor's tools are missing
-    assert {f.stem for f in out.iterdir()} == set(script.STAGES) and len(script.STAGES) <= 8
+    assert {f.stem for f in out.iterdir()} == set(script.STAGES) and len(script.STAGES) <= 12
     found = {name: load(out / f"{name}.json") for name in script.STAGES}
     assert {name: f.get("error") for name, f in found.items()} == dict.fromkeys(script.STAGES)
+    assert all("refused" in row for row in found["steps"]["steps"])  # this torch has no GPU
+    assert not found["compiling"]["failed"] and found["products"]["products"][0]["off"] < 1e-6
     assert found["doctor"]["gpu"]["name"] == "Imaginary GPU"
     cases = found["correct"]["cases"]
-    assert len(cases) == 20 + 3 * 6 * 3 and all(c["passed"] for c in cases) and not found["correct"]["errors"]
+    assert len(cases) > 20 + 3 * 6 * 3 + 80 and not found["correct"]["errors"]
+    assert not [c for c in cases if not c["passed"]] and sum(c.get("served", False) for c in cases) > 50
     assert found["operations"]["tried"] > 50 and not found["operations"]["errors"]
     assert set(found["training"]["random"].values()) == {"equal"}
-    assert [f["value"] for f in found["training"]["figures"][:3]] == [0, 0.0, 0.0]  # the same arithmetic on both sides
+    assert [f["value"] for f in found["training"]["figures"][:4]] == [
+        0,
+        0.0,
+        0.0,
+        0.0,
+    ]  # the same arithmetic on both sides
     assert all(f["passed"] for f in found["training"]["figures"])
     hot = {row["function"]: row["hot_s"] for row in found["honesty"]["table"]}
     assert hot["add 64"] == pytest.approx(20e-6)  # what the made-up GPU takes

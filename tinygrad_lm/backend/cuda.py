@@ -61,10 +61,10 @@ def load(rungs: Mapping[str, str] | None = None) -> dict[str, Callable[..., Any]
     A kernel is compiled at its first call.
     """
     cupy_module()
-    return launch.table(_run, rungs)
+    return launch.table(run, rungs)
 
 
-def _run(
+def run(
     file: str,
     kernel: str,
     grid: tuple[int, int, int],
@@ -72,6 +72,7 @@ def _run(
     shared_bytes: int,
     arguments: Sequence[Any],
 ) -> None:
+    """The runtime of CuPy arrays for the launchers: on the current stream of the current GPU."""
     device = cupy_module().cuda.Device()
     function = _function(file, kernel, device.id, device.compute_capability)
     if shared_bytes > PLAIN_SHARED_BYTES and function.max_dynamic_shared_size_bytes < shared_bytes:
@@ -153,7 +154,7 @@ class Timer:
 
     def wait(self, cycles: int) -> None:
         """Enqueue a kernel that takes that many cycles of the GPU's clock (kernels/timing/cycles.cu)."""
-        _run("timing/cycles.cu", "wait_cycles", (1, 1, 1), (1, 1, 1), 0, [np.int64(cycles)])
+        run("timing/cycles.cu", "wait_cycles", (1, 1, 1), (1, 1, 1), 0, [np.int64(cycles)])
 
     def flush(self, factor: int = 1) -> None:
         """Enqueue writing over as many bytes as the second-level cache holds, or `factor` times as many."""
@@ -167,7 +168,7 @@ class Timer:
         out = self.cupy.empty(blocks * threads, np.float32)
         given = [out, np.float32(0.5), np.float32(1.0), np.int32(steps)]
         flops = 16 * steps * blocks * threads
-        return flops, lambda: _run("timing/fma.cu", "fma_chains", (blocks, 1, 1), (threads, 1, 1), 0, given)
+        return flops, lambda: run("timing/fma.cu", "fma_chains", (blocks, 1, 1), (threads, 1, 1), 0, given)
 
 
 def describe() -> dict[str, Any]:

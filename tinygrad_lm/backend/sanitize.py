@@ -1,4 +1,4 @@
-"""CUDA kernels under the compiler's sanitizers: what touches memory that is not its own, and what races, by file and line.
+"""CUDA kernels under the compiler's sanitizers: what touches memory that is not its own, what races, by file and line.
 
 A kernel is compiled with the emulator into a program of its own (kernels/include/driver.h), because a sanitizer watches
 a whole process; the launch goes there in a file, and the arrays come back in another.
@@ -56,9 +56,12 @@ def program(source: Path, with_: str, only: str = "") -> Path:
     compiler, sources = build.find_compiler(), build.with_headers([source], build.kernels_folder() / "include")
     command = [*compiler, *options, "-I", str(build.kernels_folder() / "include")]
     made_by = [build.version_of(compiler), *options]
-    return build.cached(
-        source, made_by, f".{with_}", lambda to: (build.run([*command, "-o", to, source], sources), to.chmod(0o755))
-    )
+
+    def make(target: Path) -> None:
+        build.run([*command, "-o", target, source], sources)
+        target.chmod(0o755)
+
+    return build.cached(source, made_by, f".{with_}", make)
 
 
 def packed(kernel: str, grid: Dims, block: Dims, shared: int, arguments: Sequence[Any], order: str, seed: int) -> bytes:
@@ -95,9 +98,9 @@ def sanitize(
 
     "address": accesses beyond arrays in global and shared memory, misaligned ones, integers that overflow, impossible
     shifts.  "thread": races between threads of a block, whatever order they ran in.  "memory": reads of shared memory
-    that nobody wrote, or whose asynchronous copy was not waited for (a constant place of a static array is not watched).
-    The arrays among the arguments have the results afterwards, if the program came to its end.  BuildFailed if the kernel does not compile; RuntimeError
-    for what the emulator itself reports.
+    that nobody wrote, or whose asynchronous copy was not waited for (constant places of static arrays are not watched).
+    The arrays among the arguments have the results afterwards, if the program came to its end.  BuildFailed if the
+    kernel does not compile; RuntimeError for what the emulator itself reports.
     """
     if with_ not in FLAGS:
         raise ValueError(f"sanitize: with_ must be one of {', '.join(FLAGS)}, got {with_!r}")
@@ -179,6 +182,8 @@ class Sanitizer:
     seed: int = 1
 
     def __call__(self, file: str, kernel: str, grid: Dims, block: Dims, shared: int, arguments: Sequence[Any]) -> None:
-        settings = {"with_": self.with_, "order": self.order, "seed": self.seed}
-        if found := sanitize(file, kernel, grid, block, shared, arguments, **settings):
+        found = sanitize(
+            file, kernel, grid, block, shared, arguments, with_=self.with_, order=self.order, seed=self.seed
+        )
+        if found:
             raise RuntimeError(f"{file}, kernel {kernel}: {found[0]}")

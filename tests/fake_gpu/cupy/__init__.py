@@ -75,6 +75,10 @@ class FakeArray(np.ndarray):
 
     machine: Machine
 
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **keywords):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented  # it knows better
@@ -166,8 +170,16 @@ def fake(available: bool = True, machine: Machine | None = None) -> Any:
             from tinygrad_lm.backend.emulated import Emulator
 
             folder, stem, _ = self.path.rpartition("/")[2].split("-")  # of a file in the cache of what was compiled
-            plain = [a.view(np.ndarray) if isinstance(a, np.ndarray) else a for a in arguments]
+            plain = [struct(a) if isinstance(a, np.ndarray) else a for a in arguments]
             Emulator()(f"{folder}/{stem}.cu", self.name, grid, block, shared_mem, plain)
+
+    def struct(a: np.ndarray) -> Any:
+        """A NumPy array of one element is passed by value; pointers in it are good here, too."""
+        if a.dtype.kind != "V" or a.dtype.names or isinstance(a, FakeArray):
+            return a.view(np.ndarray)
+        from tinygrad_lm.backend.launch.common import MOST_TENSORS, Values
+
+        return Values(np.frombuffer(a.tobytes(), f"u{a.nbytes // MOST_TENSORS}"))
 
     class RawModule:
         def __init__(self, *, path: str) -> None:

@@ -1,4 +1,8 @@
-"""How a kernel is judged: against the op's own body in float64, by the error of the body in the kernel's precision."""
+"""How a kernel is judged: against the op's own body in float64, by the error of the body in the kernel's precision.
+
+judge("softmax", "rows", [x])                          # under the emulator
+judge("softmax", "rows", [x], run=..., backend=...)    # on a GPU
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,26 @@ from typing import Any
 
 import numpy as np
 
-import tinygrad_lm as tg
-from tinygrad_lm.backend import launch
+from tinygrad_lm.backend import launch, use_kernels
 from tinygrad_lm.backend.emulated import Emulator
+from tinygrad_lm.backend.launch.common import Run
+from tinygrad_lm.backend.record import CPU, Backend
 from tinygrad_lm.core.operation import OPS
 
 
 def is_float(x: Any) -> bool:
+    """Whether x is a NumPy array of floats, of two bytes or more."""
     return isinstance(x, np.ndarray) and (x.dtype.kind == "f" or x.dtype.name == "bfloat16")
 
 
-def flat(results: Any) -> list:
+def leaves(results: Any) -> list:
     """The arrays of a result, outputs and auxiliary ones, in order."""
-    return [a for r in results for a in flat(r)] if isinstance(results, tuple | list) else [np.asarray(results)]
+    return [a for r in results for a in leaves(r)] if isinstance(results, tuple | list) else [results]
+
+
+def flat(results: Any) -> list:
+    """The same as NumPy arrays."""
+    return [np.asarray(a) for a in leaves(results)]
 
 
 class Plain:
@@ -49,7 +60,7 @@ def body(name: str, arrays: Sequence[Any], params: dict[str, Any], xp: Any = np)
     dtypes = [a.dtype for a in arrays if is_float(a)]
     small = bool(dtypes) and dtypes[0].itemsize == 2
     given = [a.astype(np.float32) if small and is_float(a) else a for a in arrays]
-    with tg.use_kernels("reference"), np.errstate(all="ignore"):
+    with use_kernels("reference"), np.errstate(all="ignore"):
         if any(not isinstance(a, np.ndarray) and a is not None for a in arrays) or len(set(dtypes)) > 1:
             return flat(op.with_aux(*arrays, **params) if op.aux else op.function(*arrays, **params))
         results = op.forward(xp, *given, **{**op.params, **params})
@@ -59,6 +70,7 @@ def body(name: str, arrays: Sequence[Any], params: dict[str, Any], xp: Any = np)
 
 
 def wide(arrays: Sequence[Any]) -> list:
+    """The same with floats in float64."""
     return [a.astype(np.float64) if is_float(a) else a for a in arrays]
 
 
@@ -95,10 +107,9 @@ def allowed(name: str, arrays: Sequence[Any], params: dict[str, Any], exact: Seq
         results = zip(body(name, near, params, Plain()), body(name, wide(near), params), exact, strict=True)
         for i, (y, beside, e) in enumerate(results):
             if is_float(y) and y.size:
-                moved = off(beside, e)
-                moved = float(moved[np.isfinite(moved)].max(initial=0.0))
-                worst[i] = max(worst[i], 2 * float(off(y, beside).max()), 2 * moved)
-                worst[i] = max(worst[i], 2 * ulp(float(np.abs(e[np.isfinite(e)]).max(initial=0.0)), y.dtype))
+                apart, top = off(beside, e), float(np.abs(e[np.isfinite(e)]).max(initial=0.0))
+                moved, wrong = float(apart[np.isfinite(apart)].max(initial=0.0)), float(off(y, beside).max())
+                worst[i] = max(worst[i], 2 * wrong, 2 * moved, 2 * ulp(top, y.dtype))
     return worst
 
 
@@ -109,21 +120,31 @@ def judge(
     params: dict[str, Any] | None = None,
     order: str = "forward",
     seed: int = 1,
+    *,
+    run: Run | None = None,
+    backend: Backend = CPU,
 ) -> list[np.ndarray] | None:
-    """The results of a rung; None if it does not serve the call.
+    """The results of a rung of an operation, as NumPy arrays; None if it does not serve the call.
+
+    arrays: NumPy's, or numbers, or None.  run: the runtime, which takes arrays of `backend`; if None the emulator, with
+    threads in `order` (drawn from `seed`).
 
     AssertionError unless each result has the shape and dtype that the body gives it, and an error against float64 that
     is `allowed`; nor if inputs changed.
     """
     params = params or {}
     before = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
-    given = launch.LADDERS[name][rung](Emulator(order, seed), np, *arrays, **{**OPS[name].params, **params})
+    run = Emulator(order, seed) if run is None else run
+    there = [backend.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays]
+    given = launch.LADDERS[name][rung](run, backend.xp, *there, **{**OPS[name].params, **params})
     if given is NotImplemented:
         return None
+    arrays = [backend.to_numpy(a) if isinstance(b, np.ndarray) else a for a, b in zip(there, before, strict=True)]
     for a, b in zip(arrays, before, strict=True):
         if isinstance(a, np.ndarray):
             assert a.tobytes() == b.tobytes(), "an input was written to"
-    found, plain, exact = flat(given), body(name, arrays, params), body(name, wide(arrays), params)
+    found = [backend.to_numpy(a) for a in leaves(given)]
+    plain, exact = body(name, arrays, params), body(name, wide(arrays), params)
     assert len(found) == len(plain)
     limits = allowed(name, arrays, params, exact)
     for i, (y, p, e, limit) in enumerate(zip(found, plain, exact, limits, strict=True)):
