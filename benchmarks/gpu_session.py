@@ -19,6 +19,7 @@ import csv
 import functools
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -29,7 +30,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -201,28 +202,28 @@ def matmul_cases(put: Callable, back: Callable, session: Session) -> Iterator[di
             yield {"kernel": f"matmul {rung}", "input": f"{m} @ {n} {name}", "off": found, "passed": bool(passed)}
 
 
+def compiled(file: str, suffix: str, architecture: str) -> tuple[float, str]:
+    """(seconds, why it failed or "") of one compilation."""
+    begin, why = time.monotonic(), ""
+    try:
+        build.cubin(build.kernels_folder() / file, architecture, suffix)
+    except build.BuildFailed as failure:
+        why = str(failure)
+    return time.monotonic() - begin, why
+
+
 def compiling(session: Session) -> dict[str, Any]:
     """Every kernel for this GPU, by all cores: the stages that follow find them in the cache."""
-    capability = f"sm_{cuda.cupy_module().cuda.Device().compute_capability}"
+    architecture = f"sm_{cuda.cupy_module().cuda.Device().compute_capability}"
     todo = {rung.file for ladder in launch.LADDERS.values() for rung in ladder.values()}
-    if session.tiny:
-        todo = {"softmax/rows.cu"}
+    todo = {"softmax/rows.cu"} if session.tiny else todo
     jobs = [(file, suffix) for file in sorted(todo) for suffix in ("f32", "f16", "bf16", "")]
-
-    def make(job: tuple[str, str]) -> tuple[float, str]:
-        begin = time.monotonic()
-        try:
-            build.cubin(build.kernels_folder() / job[0], capability, job[1])
-        except build.BuildFailed as failure:
-            return time.monotonic() - begin, str(failure)
-        return time.monotonic() - begin, ""
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = list(pool.map(make, jobs))
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        made = list(pool.map(compiled, *zip(*jobs, strict=True), [architecture] * len(jobs)))
     failed = [f"{file} {suffix}: {why}" for (file, suffix), (_, why) in zip(jobs, made, strict=True) if why]
     figures = [bench.Figure("kernels that do not compile for this GPU", len(failed), 0)]
     took = {f"{file} {suffix}": seconds for (file, suffix), (seconds, _) in zip(jobs, made, strict=True)}
-    return {"figures": figures, "failed": failed, "took": took, "architecture": capability}
+    return {"figures": figures, "failed": failed, "took": took, "architecture": architecture}
 
 
 def sample_cases(put: Callable, back: Callable, session: Session) -> Iterator[dict[str, Any]]:
