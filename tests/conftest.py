@@ -71,10 +71,10 @@ def gpu(fake_cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(build, "cubin", lambda source, *_: Path(f"{source.parent.name}-{source.stem}-0.cubin"))
     before = record.BACKENDS.pop("cuda", None)
-    for cached in (cuda._function, devices._device):
+    for cached in (cuda._function, cuda._module, devices._device):
         cached.cache_clear()
     yield cupy
-    for cached in (cuda._function, devices._device):
+    for cached in (cuda._function, cuda._module, devices._device):
         cached.cache_clear()
     record.BACKENDS.pop("cuda", None)
     record.BY_TYPE.pop(cupy.ndarray, None)

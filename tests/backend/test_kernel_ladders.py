@@ -9,7 +9,7 @@ from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.emulated import ORDERS
 from tinygrad_lm.core.operation import OPS
 from tinygrad_lm.testing.adapters import numpy_dtype
-from tinygrad_lm.testing.kernels import is_float, judge
+from tinygrad_lm.testing.kernels import drawn, judge
 
 RUNGS = [(name, rung) for name, ladder in launch.LADDERS.items() if name in OPS for rung in ladder]
 
@@ -20,13 +20,6 @@ def compiler(cache):
         build.find_compiler()
     except build.BuildFailed as failure:
         pytest.skip(str(failure))
-
-
-def drawn(case, dtype: np.dtype, seed: int) -> list:
-    """The arrays of a case, floating ones of this dtype."""
-    rng = np.random.default_rng(seed)
-    arrays = [a.draw(rng) if hasattr(a, "draw") else a for a in case.arrays]
-    return [a.astype(dtype) if is_float(a) else a for a in arrays]
 
 
 @pytest.mark.parametrize(("name", "rung"), RUNGS, ids=[f"{name}-{rung}" for name, rung in RUNGS])

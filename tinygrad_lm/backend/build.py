@@ -20,9 +20,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).resolve().parent.parent
 NATIVE = PACKAGE / "_native"  # the built CPU kernels and build.json, the record of how they were built
@@ -83,7 +82,8 @@ def run(command: Sequence[str | Path], sources: Sequence[Path] = ()) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildFailed(f"{words[0]} could not be run: {error}") from None
     if done.returncode != 0:
-        raise BuildFailed(f"{Path(words[0]).name} failed: {first_error(done.stderr or done.stdout, sources)}")
+        said = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
+        raise BuildFailed(f"{Path(words[0]).name} failed: {first_error(said, sources)}")
     return done.stdout + done.stderr
 
 
@@ -190,8 +190,7 @@ def cubin(source: Path, architecture: str, suffix: str = "") -> Path:
 CHECKED = ("sm_80", "sm_90", "sm_90a")
 
 
-@dataclass(frozen=True)
-class Resources:
+class Resources(NamedTuple):
     """What a kernel takes: registers of a thread, bytes of shared memory of a block, bytes of spilled registers."""
 
     registers: int
@@ -202,7 +201,7 @@ class Resources:
 def resources_of(log: str) -> dict[str, Resources]:
     """What the assembler says of each kernel.
 
-    >>> log = "Function properties for f: 4 bytes spill stores, 8 bytes spill loads. Used 40 registers, 256 bytes smem"
+    >>> log = "Function properties for f | 4 bytes spill stores, 8 bytes spill loads. Used 40 registers, 256 bytes smem"
     >>> resources_of(log)
     {'f': Resources(registers=40, shared=256, spills=12)}
     """

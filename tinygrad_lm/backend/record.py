@@ -119,6 +119,13 @@ def set_kernels(kernels: str | Table, device: str = "cpu") -> None:
     _swapped()
 
 
+def reload_tables() -> None:
+    """Make the tables of CUDA kernels anew, where they are in use: one was added to them."""
+    for backend in BACKENDS.values():
+        if backend.word in ("emulated", "cuda"):
+            set_kernels(backend.word, backend.device)
+
+
 @contextmanager
 def use_kernels(kernels: str | Table, device: str = "cpu") -> Iterator[None]:
     """Within the block ops on this device use these kernels, in every thread; afterwards those they used before.

@@ -1,6 +1,6 @@
 """A kernel of one's own, to begin with: a .cu file that runs, and a Python file that checks and times it.
 
-What these two files have to say to the library is one line of the second: a name in `launch.LADDERS`.
+What these two files have to say to the library is one line of the second: `launch.register`.
 """
 
 from __future__ import annotations
@@ -87,16 +87,20 @@ def launcher(run, xp, $signature):
     return out
 
 
-launch.LADDERS.setdefault(OP, {})["$name"] = launcher  # the tables `emulated` and `cuda` have it now, as the best rung
+launch.register(OP, "$name", SOURCE, launcher, ["float32"])  # the tables `emulated` and `cuda` have it as the best rung
 
 
 def check():
-    """Raise Refused unless it agrees with float64 on inputs it has never seen, in every order of threads."""
+    """Raise Refused unless it agrees with float64 on inputs it has never seen, in every order of threads.
+
+    And AssertionError or RuntimeError unless it is right on the operation's own samples, and under the sanitizers.
+    """
     case, settings = workload(OP, **SMALL), params_of(OP, **SMALL)
     for order in ORDERS:
         kernel = partial(launcher, Emulator(order, seed=1), np, **settings)
         verify(kernel, case.reference, case.draw, outliers=case.outliers, name=f"$name, threads {order},")
     print("$name is right, in every order of threads")
+    print(tg.testing.check_kernel(OP, "$name"))
 
 
 def times(device):
@@ -124,7 +128,7 @@ def main():
                 print(f"{reason}: these are the emulator's times, which say nothing of a GPU's")
                 device = "cpu"
             times(device)
-    except (Refused, RuntimeError) as error:  # wrong; or it does not compile, or touches what it should not
+    except (Refused, AssertionError, RuntimeError) as error:  # wrong; does not compile; touches what it should not
         sys.exit(str(error))
 
 
@@ -170,7 +174,7 @@ def facts(name: str, op: str) -> dict[str, Any]:
         raise ValueError(f"{op} is not made of one array from a few: write its kernel after kernels/softmax/rows.cu")
     inputs, left_out = found.inputs[: len(arrays)], found.inputs[len(arrays) :]
     known, reference = op in ELEMENTS, (found.forward.__doc__ or op).strip().splitlines()[0]
-    declined = [f"{n}.dtype != np.float32" for n in floats]
+    declined = [f'getattr({n}, "dtype", None) != np.float32' for n in floats]
     declined += [f"{n}.shape != {floats[0]}.shape" for n in inputs[1:] if known]
     declined += [f"{n} is not None" for n in left_out]
     element = ELEMENTS.get(op, "{0}").format(*[f"{n}[i]" for n in (inputs if known else floats)])

@@ -41,9 +41,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs Hypothesis is loaded when it is used: tg.testing.strategies, tg.testing.gradtest."""
+    """What needs Hypothesis or a compiler is loaded when it is used."""
     if name in ("strategies", "programs"):
         return import_module(f"tinygrad_lm.testing.{name}")
+    if name in ("check_kernel", "judge"):
+        return getattr(import_module("tinygrad_lm.testing.kernels"), name)
     if name == "gradtest":
         return import_module("tinygrad_lm.testing.decorator").gradtest
     raise AttributeError(f"module 'tinygrad_lm.testing' has no attribute {name!r}")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend import launch, use_kernels
-from tinygrad_lm.backend.emulated import Emulator
+from tinygrad_lm.backend import launch, sanitize, use_kernels
+from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.backend.launch.common import Run
 from tinygrad_lm.backend.record import CPU, Backend
-from tinygrad_lm.core.operation import OPS
+from tinygrad_lm.core import OPS, vjp
+from tinygrad_lm.testing.adapters import numpy_dtype
 
 
 def is_float(x: Any) -> bool:
@@ -159,3 +160,67 @@ def judge(
                 f"{what} {list(map(int, at))}: {y[at]}, exactly {e[at]}, off by {worst.max():.3g}, allowed {limit:.3g}"
             )
     return found
+
+
+def check_kernel(op: str, rung: str, cases: Sequence[Any] | None = None) -> str:
+    """Check a rung of an operation under the emulator; one line that says what was checked.
+
+    cases: calls to try, as in `samples=` of an operation; its own if None.  Each is judged in every dtype of the rung,
+    threads in every order; the gradient of the first ones is that of the reference, with the rung in place; and the
+    sanitizers watch one call.  AssertionError for a result that is wrong, RuntimeError for what the emulator or a
+    sanitizer finds, `BuildFailed` for what does not compile: one line each.
+    """
+    ladder, cases = launch.LADDERS[op], list(OPS[op].facts["samples"]() if cases is None else cases)
+    served = []
+    for dtype in ladder[rung].dtypes:
+        for i, (case, order) in enumerate((case, order) for case in cases for order in ORDERS):
+            arrays = drawn(case, numpy_dtype(dtype), i // len(ORDERS))
+            if judge(op, rung, arrays, case.params, order, seed=i) is not None:
+                served.append((arrays, case.params))
+    if not served:
+        raise AssertionError(f"{op}, {rung}: serves none of {len(cases)} calls in {', '.join(ladder[rung].dtypes)}")
+    differentiable = any(rule is not None for rule in OPS[op].rules.values())
+    for arrays, params in served[:3] if differentiable else ():
+        gradients_agree(op, rung, arrays, params)
+    largest, params = max(served, key=lambda call: sum(np.size(a) for a in call[0] if a is not None))
+    for detector in sanitize.FLAGS:
+        ladder[rung](sanitize.Sanitizer(detector), np, *largest, **{**OPS[op].params, **params})
+    gradients = "gradients are those of the reference, " if differentiable else ""
+    return (
+        f"{op}, {rung}: {len(served)} calls are right ({', '.join(ladder[rung].dtypes)}; threads in every order), "
+        f"{gradients}nothing is found by the sanitizers ({', '.join(sanitize.FLAGS)})"
+    )
+
+
+def drawn(case: Any, dtype: np.dtype, seed: int) -> list:
+    """The arrays of a case, floating ones of this dtype."""
+    rng = np.random.default_rng(seed)
+    arrays = [a.draw(rng) if hasattr(a, "draw") else a for a in case.arrays]
+    return [a.astype(dtype) if is_float(a) else a for a in arrays]
+
+
+def gradients_agree(op: str, rung: str, arrays: Sequence[Any], params: dict[str, Any]) -> None:
+    """AssertionError unless the gradients with a rung in place are those of the reference, but for rounding."""
+    floats = [i for i, a in enumerate(arrays) if is_float(a)]
+
+    def pulled(kernels: Any, given: Sequence[Any]) -> list:
+        def call(*xs: Any) -> Any:
+            filled = list(given)
+            for i, x in zip(floats, xs, strict=True):
+                filled[i] = x
+            return OPS[op].function(*filled, **params)
+
+        with use_kernels(kernels), np.errstate(all="ignore"):
+            y, pull = vjp(call, *[given[i] for i in floats])
+            rng = np.random.default_rng(0)
+            outs = [rng.normal(size=part.shape).astype(part.dtype) for part in leaves(y)]
+            return list(pull(tuple(outs) if isinstance(y, tuple) else outs[0]))
+
+    emulated = launch.table(Emulator(), {op: rung})
+    for i, (g, e) in enumerate(zip(pulled(emulated, arrays), pulled("reference", wide(arrays)), strict=True)):
+        if e is None or not np.size(e):
+            continue
+        top = float(np.abs(e[np.isfinite(e)]).max(initial=0.0))
+        worst = float(off(np.asarray(g), np.asarray(e)).max())
+        if worst > 64 * ulp(top or 1.0, g.dtype):
+            raise AssertionError(f"{op}, {rung}: the gradient of input {i} is off by {worst:.3g} of {top:.3g}")

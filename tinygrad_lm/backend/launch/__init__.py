@@ -12,7 +12,9 @@ NumPy scalars, whose dtype is the C type of the parameter, and structs of pointe
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tinygrad_lm.backend.launch import (
@@ -22,15 +24,15 @@ from tinygrad_lm.backend.launch import (
     elementwise,
     indexing,
     matmul,
-    optimizer,
     pooling,
     random,
     rows,
+    updates,
 )
-from tinygrad_lm.backend.launch.common import Run, Rung
-from tinygrad_lm.backend.record import Unavailable
+from tinygrad_lm.backend.launch.common import FLOATS, Run, Rung
+from tinygrad_lm.backend.record import Unavailable, reload_tables
 
-__all__ = ["LADDERS", "Run", "Rung", "forced_rungs", "table"]
+__all__ = ["LADDERS", "Run", "Rung", "forced_rungs", "register", "table"]
 
 # Every rung of every operation, the best last: what tests and benchmarks iterate over.
 LADDERS: dict[str, dict[str, Rung]] = {
@@ -42,9 +44,43 @@ LADDERS: dict[str, dict[str, Rung]] = {
     **channels.LADDERS,
     **elementwise.LADDERS,
     **indexing.LADDERS,
-    **optimizer.LADDERS,
+    **updates.LADDERS,
     **random.LADDERS,
 }
+
+
+HEADINGS = ("Idea", "Maps threads to data", "FLOPs and bytes", "Needs", "Improves on", "Limits")  # of a header block
+
+
+def register(
+    op: str, name: str, file: str | os.PathLike[str], launch: Callable[..., Any], dtypes: Sequence[str] = FLOATS
+) -> Rung:
+    """Make a kernel of one's own the best rung of an operation: tests, benchmarks and tables have it from now on.
+
+    file: its .cu file, with the header block that kernels/README.md describes.  launch(run, xp, *arrays, **params): the
+    signature of the op's body with a runtime in front; it answers NotImplemented for what it does not serve.  dtypes:
+    those it may serve.  `tg.testing.check_kernel(op, name)` says whether it is right.
+
+    FileNotFoundError without the file; ValueError for one without a header block, a name that is taken, or a dtype that
+    no kernel has.
+    """
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"{op}, rung {name!r}: there is no file {path}")
+    comment = path.read_text(encoding="utf-8").split("#include")[0]
+    if lacking := [h for h in HEADINGS if not re.search(rf"^// {h}  ", comment, re.MULTILINE)]:
+        raise ValueError(
+            f"{path.name} lacks a header block: before its first #include it needs lines that begin with "
+            f"{', '.join(repr(f'// {h}  ') for h in lacking)} (kernels/README.md describes them)"
+        )
+    if unknown := [d for d in dtypes if d not in FLOATS]:
+        raise ValueError(f"{op}, rung {name!r}: {unknown[0]} is no dtype of kernels; they are {', '.join(FLOATS)}")
+    if name in (ladder := LADDERS.setdefault(op, {})) and ladder[name].file != str(path):
+        raise ValueError(f"{op} has a rung {name!r} already (kernels/{ladder[name].file}): use another name")
+    ladder.pop(name, None)  # again, after the file was changed: the best one is the last
+    ladder[name] = Rung(str(path), launch, tuple(dtypes))
+    reload_tables()
+    return ladder[name]
 
 
 def table(run: Run, rungs: Mapping[str, str] | None = None) -> dict[str, Callable[..., Any]]:

@@ -17,7 +17,7 @@ from tinygrad_lm.backend.launch.common import MOST_TENSORS, Run, Rung, Tensors, 
 
 CHUNK = 8192  # numbers that a block takes
 THREADS = 256
-Parameter = tuple[Any, Any, dict[str, Any]]
+Entry = tuple[Any, Any, dict[str, Any]]
 
 
 def served(arrays: Sequence[Any]) -> bool:
@@ -34,20 +34,20 @@ def launches(arrays: Sequence[Any]) -> Iterator[tuple[list[int], Values, int]]:
         yield some, Values(sizes), int((-(-sizes // CHUNK)).sum())
 
 
-def by_dtype(parameters: Sequence[Parameter]) -> list[list[Parameter]]:
+def by_dtype(parameters: Sequence[Entry]) -> list[list[Entry]]:
     """Parameters of one dtype together: a launch has one."""
-    found: dict[Any, list[Parameter]] = {}
+    found: dict[Any, list[Entry]] = {}
     for parameter in parameters:
         found.setdefault(parameter[0].dtype, []).append(parameter)
     return list(found.values())
 
 
-def arrays_of(parameter: Parameter) -> list[Any]:
+def arrays_of(parameter: Entry) -> list[Any]:
     array, gradient, state = parameter
     return [array, gradient, *(value for value in state.values() if not isinstance(value, int))]
 
 
-def adam(run: Run, xp: Any, parameters: Sequence[Parameter], settings: dict[str, Any], *, decoupled: bool) -> Any:
+def adam(run: Run, xp: Any, parameters: Sequence[Entry], settings: dict[str, Any], *, decoupled: bool) -> Any:
     """A step of Adam or AdamW."""
     if not all(served(arrays_of(p)) for p in parameters):
         return NotImplemented
@@ -76,7 +76,7 @@ def adam(run: Run, xp: Any, parameters: Sequence[Parameter], settings: dict[str,
     return None
 
 
-def sgd(run: Run, xp: Any, parameters: Sequence[Parameter], settings: dict[str, Any]) -> Any:
+def sgd(run: Run, xp: Any, parameters: Sequence[Entry], settings: dict[str, Any]) -> Any:
     """A step of gradient descent."""
     if not all(served(arrays_of(p)) for p in parameters):
         return NotImplemented
