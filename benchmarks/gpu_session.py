@@ -441,8 +441,9 @@ def training(session: Session) -> dict[str, Any]:
             random[name] = "equal" if np.array_equal(backend.to_numpy(draw(backend.xp)), draw(np)) else "DIFFERENT"
         except Exception as error:
             random[name] = one_line(error)
-    config = GPTConfig(vocab_size=65, context=32, layers=2, heads=4, width=64, dropout=0.1)
-    ids = np.random.default_rng(0).integers(0, 65, (session.size(100, 2), 8, 33))
+    context, batch = session.size(32, 7), session.size(8, 2)
+    config = GPTConfig(vocab_size=65, context=context, layers=2, heads=4, width=session.size(64, 16), dropout=0.1)
+    ids = np.random.default_rng(0).integers(0, 65, (session.size(100, 2), batch, context + 1))
 
     def trained(device: str) -> tuple[list[np.ndarray], list[float], list[float]]:
         model = GPT(config, tg.Generator(0)).to(device)

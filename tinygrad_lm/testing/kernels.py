@@ -114,6 +114,12 @@ def allowed(name: str, arrays: Sequence[Any], params: dict[str, Any], exact: Seq
     return worst
 
 
+def require(fine: bool, what: str) -> None:
+    """AssertionError, in one line, unless it is."""
+    if not fine:
+        raise AssertionError(what)
+
+
 def judge(
     name: str,
     rung: str,
@@ -143,21 +149,23 @@ def judge(
     arrays = [backend.to_numpy(a) if isinstance(b, np.ndarray) else a for a, b in zip(there, before, strict=True)]
     for a, b in zip(arrays, before, strict=True):
         if isinstance(a, np.ndarray):
-            assert a.tobytes() == b.tobytes(), "an input was written to"
+            require(a.tobytes() == b.tobytes(), f"{name}, {rung}: an input was written to")
     found = [backend.to_numpy(a) for a in leaves(given)]
     plain, exact = body(name, arrays, params), body(name, wide(arrays), params)
-    assert len(found) == len(plain)
+    require(len(found) == len(plain), f"{name}, {rung}: {len(found)} results, not {len(plain)}")
     limits = allowed(name, arrays, params, exact)
     for i, (y, p, e, limit) in enumerate(zip(found, plain, exact, limits, strict=True)):
         what = f"{name}, {rung}, result {i}"
-        assert y.shape == p.shape and y.dtype == p.dtype, f"{what}: {y.dtype} {y.shape}, not {p.dtype} {p.shape}"
+        alike = y.shape == p.shape and y.dtype == p.dtype
+        require(alike, f"{what}: {y.dtype} {y.shape}, not {p.dtype} {p.shape}")
         if not is_float(y):
-            np.testing.assert_array_equal(y, p, err_msg=what)
+            require(np.array_equal(y, p), f"{what}: {np.sum(y != p)} of {y.size} entries differ")
         elif y.size:
             worst = off(y, e)
             at = np.unravel_index(int(worst.argmax()), y.shape)
-            assert worst.max() <= limit, (
-                f"{what} {list(map(int, at))}: {y[at]}, exactly {e[at]}, off by {worst.max():.3g}, allowed {limit:.3g}"
+            require(
+                bool(worst.max() <= limit),
+                f"{what} {list(map(int, at))}: {y[at]}, exactly {e[at]}, off by {worst.max():.3g}, allowed {limit:.3g}",
             )
     return found
 
