@@ -328,3 +328,21 @@ def test_the_smallest_batches_and_groups_that_have_statistics():
     np.testing.assert_allclose(tg.group_norm(np.array([[[1.0], [3.0]]]), eps=0.0), [[[-1.0], [1.0]]])
     with pytest.raises(ValueError, match=r"a group needs at least one value, got x \(2, 0, 3\)"):
         tg.group_norm(np.ones((2, 0, 3)))
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 3, 4)])
+def test_what_all_rows_share_is_summed_over_all_of_them(shape: tuple[int, ...]) -> None:
+    """By the gradient itself, not only by the walk behind it."""
+    rng = np.random.default_rng(0)
+    dy, x, weight = rng.normal(size=shape), rng.normal(size=shape), rng.normal(size=4)
+    _, dweight, dbias = normalization.layer_norm_grad(dy, x, weight)
+    _, of_rms = normalization.rms_norm_grad(dy, x, weight)
+    rows = tuple(range(len(shape) - 1))
+    assert dweight.shape == of_rms.shape == (4,) and np.allclose(dbias, dy.sum(rows))
+
+
+def test_where_nothing_is_the_gradient_of_log_softmax_is_zero_by_simple_operations_too() -> None:
+    y, dy = np.array([[-np.inf, -np.inf], [0.0, -np.inf]]), np.array([[3.0, 4.0], [5.0, 6.0]])
+    gradient = normalization.log_softmax_grad
+    for found in (gradient(dy, y), gradient.op.plain(dy, y, axis=-1)):
+        assert found.tolist() == [[0.0, 0.0], [-6.0, 6.0]]
