@@ -20,12 +20,23 @@ from tinygrad_lm.bench import environment
 ROOT = Path(__file__).resolve().parent.parent
 
 
+KERNELS = ("attention", "conv", "matmul", "optimizer", "pooling", "random", "row")
+VARIABLES = {"every combination of a kernel's factors": {"TINYGRAD_LM_FULL": "1"}}
+
+
 def stages(data: Path) -> dict[str, list[str]]:
     """The commands, by name.  Each checks its own figures and says so with its exit code."""
     return {
         "properties with fresh seeds": [
             *("-m", "pytest", "-q", "-n", "2", "--hypothesis-profile=tglm-intense", "-p", "no:cacheprovider"),
             *("tests/core", "tests/ops", "tests/testing"),
+        ],
+        "every combination of a kernel's factors": [
+            *("-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "tests/backend/test_pairwise.py"),
+        ],
+        "kernels with fresh seeds": [
+            *("-m", "pytest", "-q", "-n", "2", "--hypothesis-profile=tglm-dev", "-p", "no:cacheprovider"),
+            *[f"tests/backend/test_{name}_kernels.py" for name in KERNELS],
         ],
         "mutants of the source": ["benchmarks/mutation.py", "--json", "benchmarks/results/mutation.json"],
         "verdicts by a made-up clock": [
@@ -57,7 +68,9 @@ def main() -> int:
     for name, command in todo.items():
         print(f"== {name}: python {' '.join(command)}", flush=True)
         start = time.perf_counter()
-        env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # slower alone, but not at the mercy of what else runs
+        env = (
+            os.environ | {"OPENBLAS_NUM_THREADS": "1"} | VARIABLES.get(name, {})
+        )  # slower alone, but not at the mercy of what else runs
         ran = subprocess.run(
             [sys.executable, *command], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
