@@ -158,3 +158,20 @@ def test_arrays_without_axes_of_a_gpu(gpu, name: str) -> None:
     x = record.get_backend("cuda").from_numpy(np.array(1.5))
     y, pull = tg.vjp(lambda a: getattr(tg, name)(a, axis=-1), x)
     assert type(y) is type(pull(y)[0]) is gpu.ndarray
+
+
+def test_memory_of_the_pool(gpu) -> None:
+    expected = {"used": 1 << 19, "held": 1 << 20, "limit": 0, "free": 3 << 28, "total": 1 << 30}
+    assert cuda.memory() == expected
+    cuda.release_memory()
+    assert cuda.memory() == {**expected, "held": 0}
+
+
+def test_a_gpu_that_is_too_old_for_the_kernels(gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu.cuda.Device, "compute_capability", "75")
+    assert reason(cuda.load) == (
+        "kernels 'cuda' need a GPU of compute capability 8.0 or later, Imaginary GPU has 7.5; "
+        "with kernels 'reference' it computes by CuPy's array code"
+    )
+    record.get_backend("cuda")
+    assert tg.kernels_in_use("cuda") == "reference"  # chosen by itself

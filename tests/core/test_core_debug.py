@@ -13,6 +13,7 @@ import pytest
 
 import tinygrad_lm as tg
 from tinygrad_lm import Function, Tensor, op
+from tinygrad_lm.backend import get_backend
 from tinygrad_lm.core import errors
 
 RNG = np.random.default_rng(8)
@@ -400,12 +401,26 @@ def test_an_error_inside_a_rule_is_told_once():
 
 
 def test_what_is_not_about_the_arguments_passes_with_a_note():
+    def broken(xp, x):
+        raise RuntimeError("the driver is gone")
+
+    with tg.use_kernels({"exp": broken}), pytest.raises(RuntimeError, match="^the driver is gone") as caught:
+        tg.exp(X)
+    assert any("in exp(x: float64 (3, 4)), called at" in note for note in caught.value.__notes__)
+
+
+def test_out_of_memory_names_the_arrays_and_what_needs_less(gpu):
     def exhausted(xp, x):
-        raise MemoryError
+        raise MemoryError("Out of memory allocating 4,096 bytes (allocated so far: 8,192 bytes).")
 
     with tg.use_kernels({"exp": exhausted}), pytest.raises(MemoryError) as caught:
         tg.exp(X)
-    assert any("in exp(x: float64 (3, 4)), called at" in note for note in caught.value.__notes__)
+    text = str(caught.value)
+    assert text.startswith("exp(x: float64 (3, 4)): out of memory on cpu: Out of memory allocating 4,096 bytes")
+    assert "a smaller batch, tg.checkpoint" in text and "\n" not in text and "test_core_debug.py:" in text
+    x = get_backend("cuda").from_numpy(X)
+    with tg.use_kernels({"exp": exhausted}, "cuda"), pytest.raises(MemoryError, match="out of memory on cuda: "):
+        tg.exp(x)
 
 
 def test_an_error_in_a_users_own_forward_says_where_it_was_raised():

@@ -18,6 +18,7 @@ from tinygrad_lm.backend import build, launch
 from tinygrad_lm.backend.launch.common import Tensors, Values
 from tinygrad_lm.backend.record import Backend, Unavailable, register_backend
 
+LEAST_CAPABILITY = 80  # bfloat16 and asynchronous copies
 PLAIN_SHARED_BYTES = 48 << 10  # a kernel must ask for more than this
 
 
@@ -55,12 +56,38 @@ def devices() -> list[str]:
     return [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
 
 
+def memory() -> dict[str, int]:
+    """Bytes of CuPy's memory pool on the current GPU: in use, held for later, and the most it may take (0: no limit);
+    and what the GPU has and has free.  Raises Unavailable."""
+    cupy = cupy_module()
+    pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
+    used = int(pool.used_bytes())
+    return {
+        "used": used,
+        "held": int(pool.total_bytes()) - used,
+        "limit": int(pool.get_limit()),
+        "free": int(free),
+        "total": int(total),
+    }
+
+
+def release_memory() -> None:
+    """Give back to the GPU what the pool holds for later; other programs can have it then.  Raises Unavailable."""
+    cupy_module().get_default_memory_pool().free_all_blocks()
+
+
 def load(rungs: Mapping[str, str] | None = None) -> dict[str, Callable[..., Any]]:
     """The CUDA table, of these rungs (`launch.table`); raises Unavailable where there is no GPU.
 
     A kernel is compiled at its first call.
     """
-    cupy_module()
+    device = cupy_module().cuda.Device()
+    capability = device.compute_capability
+    if int(capability) < LEAST_CAPABILITY:
+        raise Unavailable(
+            f"kernels 'cuda' need a GPU of compute capability 8.0 or later, {devices()[device.id]} has "
+            f"{capability[:-1]}.{capability[-1]}; with kernels 'reference' it computes by CuPy's array code"
+        )
     return launch.table(run, rungs)
 
 

@@ -7,7 +7,7 @@ from tinygrad_lm.core.functional import flatten, grad, hvp, jvp, value_and_grad,
 from tinygrad_lm.core.node import Node
 from tinygrad_lm.core.operation import OPS, Op, op
 from tinygrad_lm.core.recompute import checkpoint
-from tinygrad_lm.core.tensor import Tensor, ones_like, raw
+from tinygrad_lm.core.tensor import Tensor, from_dlpack, ones_like, raw
 
 __all__ = [
     "OPS",
@@ -19,6 +19,7 @@ __all__ = [
     "checkpoint",
     "debug",
     "flatten",
+    "from_dlpack",
     "grad",
     "hvp",
     "jvp",

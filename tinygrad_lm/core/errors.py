@@ -12,6 +12,8 @@ from itertools import zip_longest
 from traceback import walk_tb
 from typing import Any
 
+from tinygrad_lm.backend import BY_TYPE
+
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -26,7 +28,7 @@ class OperationError(Exception):
 # The same names as the built-in ones: a traceback shows no machinery.
 KINDS: dict[type, Any] = {
     kind: type(kind.__name__, (OperationError, kind), {"__module__": "builtins"})
-    for kind in (TypeError, IndexError, ValueError)
+    for kind in (TypeError, IndexError, ValueError, MemoryError)
 }
 
 
@@ -88,7 +90,7 @@ def no_loop(said: str, arrays: Sequence[Any]) -> str | None:
 def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Exception:
     """The error to raise where a forward failed: one line with op, arguments, reason and the user's line.
 
-    Errors that are not about the arguments (out of memory, an interrupt) pass unchanged but for a note.
+    Errors that are not about the arguments pass unchanged but for a note.
     """
     if isinstance(error, OperationError):
         return error
@@ -102,6 +104,13 @@ def explain(error: Exception, op: Any, arrays: Sequence[Any], params: dict[str, 
         bare := [n for n, a in zip(names, arrays, strict=False) if is_number(a)]
     ):
         error = TypeError(f"{', '.join(bare)} must be an array, got a number: np.asarray(...)")
+    if isinstance(error, MemoryError):
+        devices = {BY_TYPE[type(a)].device for a in arrays if type(a) in BY_TYPE}
+        said = " ".join(str(error).split()) or "there is no room for what it makes"
+        how = "a smaller batch, tg.checkpoint around a part of the model, or a smaller dtype needs less"
+        return KINDS[MemoryError](
+            f"{call}: out of memory on {' and '.join(sorted(devices))}: {said}; {how} [{user_line()}]"
+        )
     if not isinstance(error, (ValueError, TypeError, IndexError)):
         error.add_note(f"in {call}, called at {user_line()}")
         return error

@@ -186,6 +186,14 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __dlpack__(self, **how: Any) -> Any:
+        if self.node is not None:
+            raise BufferError("this tensor requires a gradient, which DLPack cannot carry: pass .detach()")
+        return self.data.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
     def item(self) -> Any:
         """The one element, as a Python number."""
         return self.data.item()
@@ -230,6 +238,32 @@ class Tensor:
         if self.node is not None:
             notes += ", requires_grad=True" if self.is_leaf else f", op={getattr(self.node.op, 'name', 'alias')}"
         return f"Tensor({body}{notes})"
+
+
+HOST, CUDA, PINNED = 1, 2, 3  # of DLPack's kinds of device
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A Tensor on the memory of another library's array, which is not copied: both see what either writes.
+
+    x: anything with `__dlpack__`, on the CPU or a GPU (torch, JAX, CuPy, NumPy, ...).  The other way round, those
+    libraries' own from_dlpack take a Tensor.  TypeError for anything else; ValueError for another kind of device;
+    BufferError for what DLPack cannot carry: a gradient, or a dtype that one side does not know (bfloat16 for NumPy).
+
+    >>> import numpy as np, tinygrad_lm as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.from_dlpack(a)
+    >>> a[0] = 5.0
+    >>> t
+    Tensor([5., 0.], dtype=float64)
+    """
+    if not hasattr(x, "__dlpack_device__"):
+        raise TypeError(f"from_dlpack: {type(x).__name__} has no __dlpack__; make a Tensor of it: Tensor(x)")
+    kind = int(x.__dlpack_device__()[0])
+    device = {HOST: "cpu", PINNED: "cpu", CUDA: "cuda"}.get(kind)
+    if device is None:
+        raise ValueError(f"from_dlpack: expected an array on the CPU or a CUDA GPU, got DLPack device {kind}")
+    return Tensor(get_backend(device).xp.from_dlpack(x))
 
 
 def as_array(data: Any) -> Any:

@@ -218,6 +218,7 @@ def fake(available: bool = True, machine: Machine | None = None) -> Any:
         getDeviceCount=lambda: 1,
         getDeviceProperties=lambda i: properties,
         deviceSynchronize=machine.finish,
+        memGetInfo=lambda: (3 << 28, 1 << 30),
         driverGetVersion=lambda: 13000,
         runtimeGetVersion=lambda: 13000,
     )
@@ -231,6 +232,22 @@ def fake(available: bool = True, machine: Machine | None = None) -> Any:
             return a
         return np.array(a.view(np.ndarray) if isinstance(a, FakeArray) else a, dtype).view(Array)
 
+    class Pool:
+        held = 1 << 20
+
+        def used_bytes(self) -> int:
+            return 1 << 19
+
+        def total_bytes(self) -> int:
+            return self.used_bytes() + self.held
+
+        def get_limit(self) -> int:
+            return 0
+
+        def free_all_blocks(self) -> None:
+            self.held = 0
+
+    pool = Pool()
     module = Module("cupy")
     parts = {
         "__version__": VERSION,
@@ -239,6 +256,7 @@ def fake(available: bool = True, machine: Machine | None = None) -> Any:
         "asnumpy": asnumpy,
         "asarray": asarray,
         "RawModule": RawModule,
+        "get_default_memory_pool": lambda: pool,
         "cuda": types.SimpleNamespace(
             Device=Device, Event=Event, runtime=runtime, get_elapsed_time=lambda a, b: (b.when - a.when) * 1e3
         ),
