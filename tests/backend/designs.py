@@ -16,8 +16,8 @@ from tinygrad_lm.ops.convolution import geometry_of
 from tinygrad_lm.ops.windows import adaptive, sliding
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import body
+from tinygrad_lm.testing.layouts import LAYOUTS
 
-LAYOUTS = ("plain", "transposed", "strided", "reversed", "one number on")
 SIZES = ("none", "one", "few", "ragged", "more than a tile")
 
 
@@ -47,21 +47,6 @@ def covering(factors: dict[str, Sequence[Any]], seed: int = 0) -> list[dict[str,
 
 def pairs_of(row: dict[str, Any]) -> list[tuple[tuple[str, Any], tuple[str, Any]]]:
     return list(itertools.combinations(row.items(), 2))
-
-
-def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """The same numbers, otherwise in memory."""
-    if layout == "transposed" and x.ndim > 1:
-        return x.swapaxes(-1, -2).copy().swapaxes(-1, -2)
-    if layout == "strided" and x.ndim:
-        return np.repeat(x, 2, axis=-1)[..., ::2]
-    if layout == "reversed" and x.ndim:
-        return x[..., ::-1].copy()[..., ::-1]
-    if layout == "one number on":  # contiguous, but not at a multiple of 16 bytes
-        moved = np.empty(x.size + 1, x.dtype)[1:].reshape(x.shape)
-        moved[...] = x
-        return moved
-    return x
 
 
 Drawn = tuple[list[Any], dict[str, Any]]
@@ -183,14 +168,14 @@ def arrays_for(op: str, dtype: str, layout: str, size: str, seed: int) -> Drawn:
         return np.asarray(x, np.float32).astype(kind)
 
     arrays, settings = CALLS[op](normal, size)
-    return [laid_out(a, layout) if isinstance(a, np.ndarray) and a.dtype == kind else a for a in arrays], settings
+    return [LAYOUTS[layout](a) if isinstance(a, np.ndarray) and a.dtype == kind else a for a in arrays], settings
 
 
 RUNGS = [(op, rung) for op in CALLS for rung in launch.LADDERS[op]]
 FACTORS: dict[str, Sequence[Any]] = {
     "rung": RUNGS,
     "dtype": launch.common.FLOATS,
-    "layout": LAYOUTS,
+    "layout": tuple(LAYOUTS),
     "size": SIZES,
     "order": ("forward", "reverse", "random"),
 }

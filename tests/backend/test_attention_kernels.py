@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import judge
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 RUNGS = st.sampled_from(list(launch.LADDERS["attention"]))
 LENGTHS = st.sampled_from([1, 2, 5, 16, 31, 33, 64, 65, 70])
@@ -27,14 +29,6 @@ MASKS = st.sampled_from(
 )  # fmt: skip
 DTYPES = st.sampled_from(launch.common.FLOATS).map(numpy_dtype)
 DROPOUTS = st.sampled_from([{}, {"dropout": 0.3, "key": (7, 2**40 + 3)}])
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
 
 
 def mask_of(rng: np.random.Generator, how, lead, T: int, S: int, dtype: np.dtype):

@@ -8,11 +8,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.ops.convolution import geometry_of
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import judge
+from tinygrad_lm.testing.layouts import LAYOUTS
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 RUNGS = st.sampled_from(list(launch.LADDERS["conv"]))
 DTYPES = st.sampled_from(launch.common.FLOATS).map(numpy_dtype)
@@ -20,27 +23,14 @@ PAIRS = st.sampled_from([(1, 1), (2, 1), (1, 3), (2, 2)])
 PADS = st.sampled_from([0, 1, ((0, 2), (3, 1)), (2, 0)])
 
 
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
-
-
-def strided(x: np.ndarray) -> np.ndarray:
-    """The same numbers with the channels last in memory."""
-    return np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)
-
-
 @given(
     RUNGS, st.sampled_from([0, 1, 3]), st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2, 3, 17]),
     st.sampled_from([1, 2, 3]), st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    PAIRS, PADS, PAIRS, DTYPES, st.booleans(), st.sampled_from(ORDERS), st.integers(0, 99),
+    PAIRS, PADS, PAIRS, DTYPES, st.sampled_from(list(LAYOUTS.values())), st.sampled_from(ORDERS), st.integers(0, 99),
 )  # fmt: skip
 def test_two_axes(
-    rung, samples, depth, width, groups, size, kernel, stride, padding, dilation, dtype, moved, order, seed
+    rung, samples, depth, width, groups, size, kernel, stride, padding, dilation, dtype, laid_out, order, seed
 ):
     geometry = geometry_of(2, stride, padding, dilation, groups)
     try:
@@ -53,8 +43,7 @@ def test_two_axes(
     )  # fmt: skip
     x, w, dy = (rng.normal(size=s).astype(np.float32).astype(dtype) for s in shapes)
     w.reshape(-1)[::17] *= dtype.type(30)
-    if moved:
-        x, dy = strided(x), strided(dy)
+    x, w, dy = map(laid_out, (x, w, dy))
     settings = {"geometry": geometry}
     assert judge("conv", rung, [x, w], settings, order, seed) is not None
     assert judge("conv_transpose", rung, [dy, w], {"size": size, **settings}, order, seed) is not None

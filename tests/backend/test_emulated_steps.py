@@ -13,18 +13,12 @@ import pytest
 
 import tinygrad_lm as tg
 from tinygrad_lm import nn, optim
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import Emulator
 from tinygrad_lm.core.operation import OPS
 from tinygrad_lm.models import GPT, GPTConfig
 
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def step(make: Callable[[], tuple[Any, Callable[[Any], Any]]], kernels: Any, steps: int = 2) -> list[np.ndarray]:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS
 from tinygrad_lm.core.operation import OPS
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import drawn, judge
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 RUNGS = [(name, rung) for name, ladder in launch.LADDERS.items() if name in OPS for rung in ladder]
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
 
 
 @pytest.mark.parametrize(("name", "rung"), RUNGS, ids=[f"{name}-{rung}" for name, rung in RUNGS])

@@ -10,22 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.backend.launch.elementwise import ACTIVATIONS
 from tinygrad_lm.backend.record import Unavailable
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import judge, off, ulp
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 RUNGS = list(launch.LADDERS["matmul"])
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
 
 
 def kernel(rung: str, order: str = "forward", seed: int = 0):

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.optim import SGD, Adam, AdamW, clip_grad_norm_
 from tinygrad_lm.testing.kernels import off, ulp
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 SHAPES = st.lists(
     st.sampled_from([(), (1,), (3,), (0,), (7, 5), (64, 33), (2, 8192), (8193,)]), min_size=1, max_size=50
@@ -27,14 +29,6 @@ RULES = st.sampled_from(
         (AdamW, {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.1}),
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
 
 
 def trained(rule, shapes, dtype, kernels, seed: int, steps: int = 3) -> list[np.ndarray]:

@@ -8,22 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.ops import windows as w
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import judge
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 DTYPES = st.sampled_from(launch.common.FLOATS).map(numpy_dtype)
 ORDER, SEED = st.sampled_from(ORDERS), st.integers(0, 99)
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
 
 
 @st.composite

@@ -8,21 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch, philox
+from tinygrad_lm.backend import launch, philox
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import judge
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 KEYS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 SHAPES = st.sampled_from([(), (1,), (3,), (4,), (5, 7), (0, 3), (1023,), (1024,), (2, 1025)])
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
 
 
 def both(draw, order: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,39 +8,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_lm as tg
-from tinygrad_lm.backend import build, launch
+from tinygrad_lm.backend import launch
 from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.testing.adapters import numpy_dtype
 from tinygrad_lm.testing.kernels import judge
+from tinygrad_lm.testing.layouts import LAYOUTS
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 LEADS = st.sampled_from([(), (1,), (3,), (5,), (2, 3), (0,), (130,)])
 COLUMNS = st.sampled_from([1, 2, 3, 4, 7, 8, 31, 32, 33, 64, 127, 128, 129, 1000, 1023, 1024, 1025, 1032, 2049])
-LAYOUTS = st.sampled_from(["plain", "every other", "reversed", "transposed", "one number on"])
+LAID_OUT = st.sampled_from(list(LAYOUTS.values()))
 DTYPES = st.sampled_from(launch.common.FLOATS).map(numpy_dtype)
 ORDER, SEED = st.sampled_from(ORDERS), st.integers(0, 99)
-
-
-@pytest.fixture(autouse=True)
-def compiler(cache):
-    try:
-        build.find_compiler()
-    except build.BuildFailed as failure:
-        pytest.skip(str(failure))
-
-
-def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """The same numbers, otherwise in memory."""
-    if layout == "transposed" and x.ndim > 1:
-        return x.swapaxes(-1, -2).copy().swapaxes(-1, -2)
-    if layout == "every other" and x.ndim:
-        return np.repeat(x, 2, axis=-1)[..., ::2]
-    if layout == "reversed" and x.ndim:
-        return x[..., ::-1].copy()[..., ::-1]
-    if layout == "one number on":  # contiguous, but not at a multiple of 16 bytes
-        moved = np.empty(x.size + 1, x.dtype)[1:].reshape(x.shape)
-        moved[...] = x
-        return moved
-    return x
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, outliers: float = 30.0) -> np.ndarray:
@@ -49,22 +29,22 @@ def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, ou
     return x.astype(np.float32).astype(dtype)
 
 
-@given(st.sampled_from(["softmax", "log_softmax"]), LEADS, COLUMNS, DTYPES, LAYOUTS, ORDER, SEED)
-def test_softmax(name, lead, columns, dtype, layout, order, seed) -> None:
+@given(st.sampled_from(["softmax", "log_softmax"]), LEADS, COLUMNS, DTYPES, LAID_OUT, ORDER, SEED)
+def test_softmax(name, lead, columns, dtype, laid_out, order, seed) -> None:
     x = normal(np.random.default_rng(seed), (*lead, columns), dtype)
     x.reshape(-1)[5::23] = -np.inf
-    y, *_ = judge(name, "rows", [laid_out(x, layout)], {}, order, seed)
+    y, *_ = judge(name, "rows", [laid_out(x)], {}, order, seed)
     dy = normal(np.random.default_rng(seed + 1), x.shape, dtype)
-    assert judge(f"{name}_grad", "rows", [laid_out(dy, layout), laid_out(y, layout)], {}, order, seed) is not None
+    assert judge(f"{name}_grad", "rows", [laid_out(dy), laid_out(y)], {}, order, seed) is not None
 
 
 @given(
-    st.sampled_from(["layer_norm", "rms_norm"]), LEADS, COLUMNS, DTYPES, LAYOUTS, st.booleans(), st.booleans(),
+    st.sampled_from(["layer_norm", "rms_norm"]), LEADS, COLUMNS, DTYPES, LAID_OUT, st.booleans(), st.booleans(),
     st.sampled_from([1e-5, 0.1]), ORDER, SEED
 )  # fmt: skip
-def test_norms(name, lead, columns, dtype, layout, with_weight, with_bias, eps, order, seed) -> None:
+def test_norms(name, lead, columns, dtype, laid_out, with_weight, with_bias, eps, order, seed) -> None:
     rng = np.random.default_rng(seed)
-    x, dy = (laid_out(normal(rng, (*lead, columns), dtype) + dtype.type(2), layout) for _ in range(2))
+    x, dy = (laid_out(normal(rng, (*lead, columns), dtype) + dtype.type(2)) for _ in range(2))
     weight, bias = (normal(rng, (columns,), dtype) if given else None for given in (with_weight, with_bias))
     params = [weight, bias] if name == "layer_norm" else [weight]
     _, *statistics = judge(name, "rows", [x, *params], {"eps": eps}, order, seed)
@@ -107,12 +87,14 @@ def test_targets_out_of_range_are_found() -> None:
 SPACES = st.sampled_from([(), (1,), (5,), (8,), (3, 3), (4, 8), (0,), (33,)])
 
 
-@given(st.sampled_from([1, 2, 5, 300]), st.sampled_from([1, 3, 8]), SPACES, DTYPES, LAYOUTS, st.booleans(), ORDER, SEED)
-def test_batch_norm(samples, channels, space, dtype, layout, with_params, order, seed) -> None:
+@given(
+    st.sampled_from([1, 2, 5, 300]), st.sampled_from([1, 3, 8]), SPACES, DTYPES, LAID_OUT, st.booleans(), ORDER, SEED
+)
+def test_batch_norm(samples, channels, space, dtype, laid_out, with_params, order, seed) -> None:
     rng = np.random.default_rng(seed)
     shape = (samples, channels, *space)
     assume(samples * np.prod(space) >= 2)
-    x, dy = (laid_out(normal(rng, shape, dtype) + dtype.type(3), layout) for _ in range(2))
+    x, dy = (laid_out(normal(rng, shape, dtype) + dtype.type(3)) for _ in range(2))
     weight, bias = (normal(rng, (channels,), dtype) if with_params else None for _ in range(2))
     _, mean, _, variance = judge("batch_norm", "channels", [x, weight, bias], {"eps": 0.01}, order, seed)
     assert judge("batch_norm_grad", "channels", [dy, x, weight], {"eps": 0.01}, order, seed) is not None
@@ -129,23 +111,23 @@ def test_a_channel_in_many_parts() -> None:
 
 @given(
     st.sampled_from([(), (1,), (7,), (3, 5), (0,), (200,)]), st.sampled_from([1, 2, 9]),
-    st.sampled_from([1, 3, 8, 130, 600]), DTYPES, LAYOUTS, ORDER, SEED
+    st.sampled_from([1, 3, 8, 130, 600]), DTYPES, LAID_OUT, ORDER, SEED
 )  # fmt: skip
-def test_embedding(shape, rows, columns, dtype, layout, order, seed) -> None:
+def test_embedding(shape, rows, columns, dtype, laid_out, order, seed) -> None:
     rng = np.random.default_rng(seed)
-    ids, weight = rng.integers(0, rows, shape), laid_out(normal(rng, (rows, columns), dtype), layout)
-    dy = laid_out(normal(rng, (*shape, columns), dtype), layout)
+    ids, weight = rng.integers(0, rows, shape), laid_out(normal(rng, (rows, columns), dtype))
+    dy = laid_out(normal(rng, (*shape, columns), dtype))
     assert judge("embedding", "sorted", [ids.astype(np.int32), weight], {}, order, seed) is not None
     assert judge("embedding_grad", "sorted", [dy, ids], {"rows": rows}, order, seed) is not None
 
 
 @given(
-    st.sampled_from(["relu", "gelu", "silu", "sigmoid", "tanh"]), LEADS, COLUMNS, DTYPES, LAYOUTS,
+    st.sampled_from(["relu", "gelu", "silu", "sigmoid", "tanh"]), LEADS, COLUMNS, DTYPES, LAID_OUT,
     st.sampled_from(["none", "tanh"]), ORDER, SEED
 )  # fmt: skip
-def test_activations(name, lead, columns, dtype, layout, approximate, order, seed) -> None:
+def test_activations(name, lead, columns, dtype, laid_out, approximate, order, seed) -> None:
     rng = np.random.default_rng(seed)
-    x, dy = (laid_out(normal(rng, (*lead, columns), dtype, outliers=5.0), layout) for _ in range(2))
+    x, dy = (laid_out(normal(rng, (*lead, columns), dtype, outliers=5.0)) for _ in range(2))
     params = {"approximate": approximate} if name == "gelu" else {}
     assert judge(name, "elementwise", [x], params, order, seed) is not None
     if f"{name}_grad" in launch.LADDERS:

@@ -65,8 +65,8 @@ def body(name: str, arrays: Sequence[Any], params: dict[str, Any], xp: Any = np)
         if any(not isinstance(a, np.ndarray) and a is not None for a in arrays) or len(set(dtypes)) > 1:
             return flat(op.with_aux(*arrays, **params) if op.aux else op.function(*arrays, **params))
         results = op.forward(xp, *given, **{**op.params, **params})
-    out, *aux = results if op.aux else (results,)
-    outs = [a.astype(dtypes[0]) if small and is_float(a) else a for a in flat(out)]
+        out, *aux = results if op.aux else (results,)
+        outs = [a.astype(dtypes[0]) if small and is_float(a) else a for a in flat(out)]  # infinite where too large
     return outs + [a for r in aux for a in flat(r)]
 
 
