@@ -24,15 +24,10 @@ static constexpr int THREADS = 256, SIDE = 16;
 template <int DP>
 using Row = float[DP + 4];
 
-template <class T>
-TG_INLINE bool fours(const T* p, int width) {
-    return reinterpret_cast<uint64_t>(p) % sizeof(Pack<T, 4>) == 0 && width % 4 == 0;
-}
-
 // `rows` rows of a matrix into a tile of HIGH rows; zeros beyond them and beyond the last column.
 template <int HIGH, int DP, class T>
 __device__ void fetch(Row<DP>* tile, const T* from, int rows, int width) {
-    const bool aligned = fours(from, width);
+    const bool aligned = in_packs<4>(from, width);
     for (int i = int(threadIdx.x); i < HIGH * DP / 4; i += THREADS) {
         const int r = i / (DP / 4), c = i % (DP / 4) * 4;
         const Pack<T, 4> x = load<4>(from + int64_t(r) * width + c, r < rows ? width - c : 0, aligned);

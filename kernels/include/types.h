@@ -27,10 +27,16 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 constexpr int WIDE = 16 / sizeof(T);
 
-// Whether p and all that lie a multiple of `step` numbers from it begin at a multiple of 16 bytes.
+// Whether N numbers can be read at once from p on, and from all that lies a multiple of `step` numbers from it.
+template <int N, class T, class Step>
+TG_INLINE bool in_packs(const T* p, Step step) {
+    return reinterpret_cast<uint64_t>(p) % sizeof(Pack<T, N>) == 0 && step % N == 0;
+}
+
+// The same for 16 bytes.
 template <class T>
 TG_INLINE bool sixteen(const T* p, int64_t step) {
-    return reinterpret_cast<uint64_t>(p) % 16 == 0 && step % WIDE<T> == 0;
+    return in_packs<WIDE<T>>(p, step);
 }
 
 // The first `left` of N neighbours, `spare` for the rest.  aligned: p is a multiple of the pack's size.

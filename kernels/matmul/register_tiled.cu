@@ -71,12 +71,6 @@ struct Operand {
     }
 };
 
-// Whether every row of four numbers is one access.
-template <class T>
-TG_INLINE bool fours(const T* p, int stride) {
-    return reinterpret_cast<uint64_t>(p) % sizeof(Pack<T, WIDTH>) == 0 && stride % WIDTH == 0;
-}
-
 template <class T, bool A_TRANSPOSED, bool B_TRANSPOSED>
 __device__ void product(const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ c, Epilogue<T> finish, int M,
                         int N, int K, int64_t a_batch, int64_t b_batch) {
@@ -91,8 +85,8 @@ __device__ void product(const T* __restrict__ a, const T* __restrict__ b, T* __r
     b += z * b_batch;
 
     const int a_stride = A_TRANSPOSED ? M : K, b_stride = B_TRANSPOSED ? K : N;
-    Operand<T, !A_TRANSPOSED> of_a(a, M, a_stride, top, fours(a, a_stride));
-    Operand<T, B_TRANSPOSED> of_b(b, N, b_stride, left, fours(b, b_stride));
+    Operand<T, !A_TRANSPOSED> of_a(a, M, a_stride, top, in_packs<WIDTH>(a, a_stride));
+    Operand<T, B_TRANSPOSED> of_b(b, N, b_stride, left, in_packs<WIDTH>(b, b_stride));
     const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
     const int row = warp / 2 * 32 + lane / 8 * WIDTH, column = warp % 2 * 64 + lane % 8 * WIDTH;  // of the first square
 
@@ -133,7 +127,7 @@ __device__ void product(const T* __restrict__ a, const T* __restrict__ b, T* __r
     }
 
     // By way of shared memory: whole rows are written together, and a loop finishes them entry by entry.
-    const bool aligned = fours(c, N);
+    const bool aligned = in_packs<WIDTH>(c, N);
     float (*const staged)[ROW] = space[0];
     TG_UNROLL
     for (int lower = 0; lower < 2; lower++) {

@@ -4,10 +4,10 @@
 //                       order: no atomics.
 // Maps threads to data  A block takes 8192 numbers of one array, a thread 16 bytes at a time.
 // FLOPs and bytes       2 per number, each read once; scaling reads and writes each.
-// Needs                 float32, float16 or bfloat16; squares are added up in float64 once they are 32 numbers; arrays
-//                       C-contiguous; 256 threads.  Any architecture from sm_80.
+// Needs                 float32, float16 or bfloat16, squared and added up in float64 (a square need not fit into
+//                       float32); arrays C-contiguous; 256 threads.  Any architecture from sm_80.
 // Improves on           - (the first rung)
-// Limits                float64 is slow on GPUs that are not made for computing centres; here it is one addition in 32.
+// Limits                float64 is slow on GPUs that are not made for computing centres: there it is bound by that.
 #include "tg.h"
 #include "tensors.h"
 
@@ -18,18 +18,12 @@ __device__ void squares(const Tensors<const T>& arrays, const Values<int64_t>& s
     const Chunk chunk(sizes);
     const T* const x = arrays.at[chunk.tensor];
     double total = 0.0;
-    float few = 0.0f;
-    int count = 0;
     chunk.packs<W>([&](int64_t i) {
         const Pack<T, W> a = load<W>(x + i, chunk.end - i, sixteen(x, W));
         TG_UNROLL
-        for (int e = 0; e < W; e++) few += float(a.of[e]) * float(a.of[e]);
-        if (++count % (32 / W) == 0) {
-            total += double(few);
-            few = 0.0f;
-        }
+        for (int e = 0; e < W; e++) total += double(float(a.of[e])) * double(float(a.of[e]));
     });
-    seen[threadIdx.x] = total + double(few);
+    seen[threadIdx.x] = total;
     for (int half = 128; half > 0; half /= 2) {
         __syncthreads();
         if (int(threadIdx.x) < half) seen[threadIdx.x] += seen[threadIdx.x + half];

@@ -121,6 +121,17 @@ def test_spilling_is_an_error(nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert build.nvrtc_cubin(nvrtc, source, "sm_86").exists()  # nobody has looked after it there
     monkeypatch.setenv("TINYGRAD_LM_ALLOW_SPILLS", "1")
     assert build.nvrtc_cubin(nvrtc, source, "sm_90").exists() and build.resources(source, "sm_90")["hungry"].spills
+    monkeypatch.delenv("TINYGRAD_LM_ALLOW_SPILLS")
+    with pytest.raises(build.BuildFailed, match="are spilled"):  # that it is in the cache now changes nothing
+        build.nvrtc_cubin(nvrtc, source, "sm_90")
+
+
+def test_waiting_after_each_wgmma_is_an_error() -> None:
+    said = "ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to ..."
+    with pytest.raises(build.BuildFailed, match=r"hopper.cu on sm_90a: ptxas info .* are serialized"):
+        build.judge(said, Path("hopper.cu"), "sm_90a")
+    build.judge(said, Path("hopper.cu"), "sm_100")  # nobody has looked after it there
+    build.judge("ptxas info    : Used 40 registers", Path("hopper.cu"), "sm_90a")
 
 
 @pytest.mark.parametrize("path", [p for p in CUDA if name(p) in WITH_NVCC], ids=name)

@@ -98,6 +98,20 @@ def test_clipping(shapes, dtype, most, order, seed) -> None:
         np.testing.assert_allclose(y, p, **({"rtol": 2e-3, "atol": 1e-7} if dtype == "f2" else {"rtol": 1e-6}))
 
 
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e25])
+def test_squares_need_not_fit_into_float32(size: float) -> None:
+    def clipped(kernels) -> tuple[float, float]:
+        params = [tg.Tensor(np.zeros(n, np.float32), requires_grad=True) for n in (1, 10_000)]
+        for p, value in zip(
+            params, (4096.0, 0.5), strict=True
+        ):  # the small ones vanish beside the large one in float32
+            p.grad = tg.Tensor(np.full(p.shape, value * size, np.float32))
+        with tg.use_kernels(kernels):
+            return clip_grad_norm_(params, math.inf), clip_grad_norm_(params, size)
+
+    assert clipped(launch.table(Emulator())) == pytest.approx(clipped("reference"), rel=1e-13)
+
+
 def test_what_cannot_be_changed_in_place_is_left_to_the_array_code() -> None:
     p = tg.Tensor(np.ones((4, 4), np.float32).T[::2], requires_grad=True)
     p.grad = tg.Tensor(np.ones(p.shape, np.float32))

@@ -221,34 +221,34 @@ def resources(source: Path, architecture: str) -> dict[str, Resources]:
     return resources_of(log.read_text(encoding="utf-8"))
 
 
-def judged(log: str, source: Path, architecture: str) -> str:
-    """The log of a compilation; BuildFailed if it says what makes a kernel needlessly slow."""
-    if architecture in CHECKED and os.environ.get("TINYGRAD_LM_ALLOW_SPILLS") != "1":
-        how = "; or set TINYGRAD_LM_ALLOW_SPILLS=1"
-        for name, kernel in resources_of(log).items():
-            if kernel.spills:
-                raise BuildFailed(
-                    f"{source.name}, {name} on {architecture}: {kernel.spills} bytes of registers are spilled; "
-                    f"keep less in registers, or launch fewer threads (__launch_bounds__){how}"
-                )
-        if "wgmma" in log and "serializ" in log.lower():
-            line = next(line for line in log.splitlines() if "wgmma" in line and "serializ" in line.lower())
+def judge(log: str, source: Path, architecture: str) -> None:
+    """BuildFailed if the log of a compilation says what makes a kernel needlessly slow."""
+    if architecture not in CHECKED or os.environ.get("TINYGRAD_LM_ALLOW_SPILLS") == "1":
+        return
+    how = "; or set TINYGRAD_LM_ALLOW_SPILLS=1"
+    for name, kernel in resources_of(log).items():
+        if kernel.spills:
+            raise BuildFailed(
+                f"{source.name}, {name} on {architecture}: {kernel.spills} bytes of registers are spilled; "
+                f"keep less in registers, or launch fewer threads (__launch_bounds__){how}"
+            )
+    for line in log.splitlines():
+        if "wgmma" in line and "serializ" in line.lower():
             raise BuildFailed(f"{source.name} on {architecture}: {line.strip()}{how}")
-    return log
 
 
-def with_log(source: Path, architecture: str, made_by: Sequence[str], make: Callable[[Path], str]) -> Path:
-    """The cubin that make(path) writes, from the cache if no input has changed; what make returns, the compiler's
-    words, is kept beside it."""
-    logs: list[str] = []
-    made = cached(source, made_by, ".cubin", lambda target: logs.append(judged(make(target), source, architecture)))
-    log = made.with_suffix(".log")
-    if logs or not log.exists():  # written after the cubin: it may be missing if a process was killed in between
-        words = logs[0] if logs else make(made.with_suffix(f".{os.getpid()}"))
-        made.with_suffix(f".{os.getpid()}").unlink(missing_ok=True)
-        temporary = made.with_suffix(f".log{os.getpid()}")
-        temporary.write_text(words, encoding="utf-8")
-        os.replace(temporary, log)
+def judged(source: Path, architecture: str, made_by: Sequence[str], make: Callable[[Path], str]) -> Path:
+    """The cubin that make(path) writes, from the cache if no input has changed.  What make returns, the compiler's
+    words, is kept beside it and judged each time: what was allowed once need not be now."""
+
+    def both(target: Path) -> None:
+        words = make(target)
+        cached(
+            source, made_by, ".log", lambda log: log.write_text(words, encoding="utf-8")
+        )  # there before the cubin is
+
+    made = cached(source, made_by, ".cubin", both)
+    judge(made.with_suffix(".log").read_text(encoding="utf-8"), source, architecture)
     return made
 
 
@@ -260,7 +260,7 @@ def nvcc_cubin(nvcc: str, source: Path, architecture: str, suffix: str = "") -> 
     command = [nvcc, *options, "-I", str(kernels_folder() / "include")]
     sources = with_headers([source], kernels_folder() / "include")
     made_by = [run([nvcc, "--version"]), *options]
-    return with_log(source, architecture, made_by, lambda target: run([*command, "-o", target, source], sources))
+    return judged(source, architecture, made_by, lambda target: run([*command, "-o", target, source], sources))
 
 
 def find_nvrtc() -> ctypes.CDLL | None:
@@ -313,7 +313,7 @@ def nvrtc_cubin(nvrtc: ctypes.CDLL, source: Path, architecture: str, suffix: str
             nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 
     options = ["-std=c++17", f"-arch={architecture}", "--ptxas-options=-v", *only(suffix)]
-    return with_log(source, architecture, [nvrtc_version(nvrtc), *options], make)
+    return judged(source, architecture, [nvrtc_version(nvrtc), *options], make)
 
 
 def nvrtc_version(nvrtc: ctypes.CDLL) -> str:

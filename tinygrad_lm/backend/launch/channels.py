@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lm.backend.launch.common import MOST_BLOCKS, NULL, Run, Rung, blocks_for, pointer, suffix_of
+from tinygrad_lm.backend.launch.common import MOST_BLOCKS, Run, Rung, blocks_for, pointer, suffix_of
 
 FILE = "batch_norm/channels.cu"
 THREADS = 256
@@ -78,7 +78,7 @@ def batch_norm_grad(
     given = [part, sums, dweight, dbias, np.int64(channels), np.int64(parts)]
     run(FILE, f"batch_norm_grad_finish_{suffix}", blocks_for(channels, THREADS), (THREADS, 1, 1), 0, given)
     numbers = map(np.int64, (x.size, channels, space))
-    given = [dy, x, centre, scale, NULL if weight is None else pointer(xp, weight), sums, dx, *numbers]
+    given = [dy, x, centre, scale, pointer(xp, weight), sums, dx, *numbers]
     grid = blocks_for(x.size, THREADS * 16 // x.dtype.itemsize)
     run(FILE, f"batch_norm_grad_apply_{suffix}", grid, (THREADS, 1, 1), 0, given)
     return dx, dweight, dbias
