@@ -63,21 +63,18 @@ struct uint3 {
     unsigned x, y, z;
 };
 
-struct alignas(8) float2 {
-    float x, y;
-};
-struct alignas(16) float4 {
-    float x, y, z, w;
-};
-struct alignas(8) uint2 {
-    unsigned x, y;
-};
-struct alignas(16) uint4 {
-    unsigned x, y, z, w;
-};
-struct alignas(16) int4 {
-    int x, y, z, w;
-};
+#define TG_VECTORS(T, name)                                                            \
+    struct alignas(8) name##2 {                                                        \
+        T x, y;                                                                        \
+    };                                                                                 \
+    struct alignas(16) name##4 {                                                       \
+        T x, y, z, w;                                                                  \
+    };                                                                                 \
+    inline name##2 make_##name##2(T x, T y) { return {x, y}; }                         \
+    inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+TG_VECTORS(float, float)
+TG_VECTORS(int, int)
+TG_VECTORS(unsigned, uint)
 
 namespace emulator {
 
@@ -100,12 +97,23 @@ struct Quiet {
         AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
     }
 };
+struct Aloud {  // within a Quiet: what the kernel itself does
+    Aloud() {
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    }
+    ~Aloud() {
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    }
+};
 inline void ordered_before(void* p) { __tsan_release(p); }
 inline void ordered_after(void* p) { __tsan_acquire(p); }
 #else
 struct Quiet {
     ~Quiet() {}  // so that one that is only declared is no unused variable
 };
+using Aloud = Quiet;
 inline void ordered_before(void*) {}
 inline void ordered_after(void*) {}
 #endif
@@ -157,7 +165,7 @@ struct Thread {
     bool done = true;
     const unsigned* waits_for = nullptr;  // a generation counter, until it differs from `seen`
     unsigned seen = 0;
-    const char* doing = "";  // what it waits at, and where
+    unsigned mask = 0;  // the lanes of the collective at which it waits; 0: it is a barrier
     Place place{"", 0};
     std::vector<Copy> copies;
     unsigned groups = 0;  // of copies that were committed
@@ -172,7 +180,7 @@ struct Meeting {
     Place place{"", 0};  // where the first lane has called
     const char* what = "";
     alignas(16) unsigned char table[2][WARP][LARGEST_DEPOSIT];
-    explicit Meeting(unsigned lanes) : mask(lanes) {}
+    explicit Meeting(unsigned lanes) : mask(lanes) { memset(table, 0xff, sizeof table); }
 };
 
 struct State {
@@ -305,12 +313,12 @@ inline void describe(const Thread& thread, const Place& place, const char* what)
     fail(place, text);
 }
 
-inline void wait_until_changed(const unsigned& generation, unsigned seen, const Place& place, const char* doing) {
+inline void wait_until_changed(const unsigned& generation, unsigned seen, const Place& place, unsigned mask) {
     Thread& thread = *state.current;
     thread.waits_for = &generation;
     thread.seen = seen;
     thread.place = place;
-    thread.doing = doing;
+    thread.mask = mask;
     pause();  // the scheduler resumes a thread only when it need not wait
     thread.waits_for = nullptr;
 }
@@ -332,7 +340,7 @@ inline int barrier(const Place& place, int brought) {
         fail_apart(place, "is at a barrier, while others of its block are at another one,", state.barrier_place);
     state.barrier_sum += brought;
     if (++state.at_barrier == state.alive) open_barrier();
-    else wait_until_changed(state.barrier_generation, seen, place, "a barrier");
+    else wait_until_changed(state.barrier_generation, seen, place, 0);
     ordered_after(&state.barrier_order[seen % 2]);
     return state.barrier_total;
 }
@@ -341,15 +349,22 @@ inline unsigned lane() { return state.current->rank % WARP; }
 
 inline unsigned threads_per_block() { return state.block.x * state.block.y * state.block.z; }
 
-// The table into which every lane of `mask` has put its value; valid until the next but one meeting of that mask.
+// The lanes of this thread's warp, fewer than 32 in the last one of a ragged block.
+inline unsigned lanes_of_warp() {
+    const unsigned lanes = threads_per_block() - state.current->rank / WARP * WARP;
+    return lanes < WARP ? (1u << lanes) - 1 : 0xffffffffu;
+}
+
+// The table into which every lane of `mask` has put its value; valid until the next but one meeting of that mask.  Where
+// another lane would be there is 0xff, NaN as float: on a GPU its value is undefined.
 template <class T>
 const unsigned char (*exchange(unsigned mask, const T& value, const char* what, const Place& place,
                                bool orders = false))[LARGEST_DEPOSIT] {
     static_assert(sizeof(T) <= LARGEST_DEPOSIT && std::is_trivially_copyable<T>::value, "too large for a collective");
-    const unsigned warp = state.current->rank / WARP, lanes = std::min(WARP, threads_per_block() - warp * WARP);
-    if (lanes < WARP) mask &= (1u << lanes) - 1;  // lanes that the block does not have
+    const unsigned warp = state.current->rank / WARP;
+    mask &= lanes_of_warp();
     if (!(mask >> lane() & 1)) fail(place, "a warp collective was called by a lane that is not in its own mask");
-    for (unsigned other = 0; other < lanes; other++)
+    for (unsigned other = 0; other < WARP; other++)
         if (mask >> other & 1 && state.threads[warp * WARP + other]->done)
             fail(place, "a warp collective names a lane that has left the kernel");
     auto& meetings = state.warps[warp];
@@ -370,7 +385,7 @@ const unsigned char (*exchange(unsigned mask, const T& value, const char* what, 
         meeting.arrived = 0;
         meeting.generation++;
     } else {
-        wait_until_changed(meeting.generation, seen, place, "a warp collective");
+        wait_until_changed(meeting.generation, seen, place, mask);
     }
     if (orders) ordered_after(table);
     return table;
@@ -391,24 +406,32 @@ T of_lane(unsigned mask, const T& value, unsigned from, const char* what, const 
     return from < WARP ? value_of_lane<T>(table, from) : value;
 }
 
-inline void begin_copy(void* to, const void* from, unsigned bytes, unsigned valid, const Place& place) {
+// On its way the destination is 0xff.  The source is touched at once too, so that one that is not there is found here.
+inline void begin_copy(void* to, const void* from, unsigned bytes, int valid, const Place& place) {
     const Quiet quiet;
+    if (valid < 0 || unsigned(valid) > bytes) fail(place, "an asynchronous copy reads from 0 to all of its bytes");
     if (reinterpret_cast<uintptr_t>(to) % bytes || (valid && reinterpret_cast<uintptr_t>(from) % bytes))
         fail(place, "an asynchronous copy is not aligned to its size");
-    memset(to, 0xff, bytes);
+    for (int i = 0; i < valid; i++) (void)static_cast<const volatile char*>(from)[i];
+    {
+        const Aloud aloud;
+        memset(to, 0xff, bytes);
+    }
     mark(to, bytes, false);
     Thread& thread = *state.current;
-    thread.copies.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes, valid, thread.groups});
+    thread.copies.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes, unsigned(valid), thread.groups});
     thread.place = place;
 }
 
 // Waits until at most `pending` of the newest committed groups have not arrived.
 inline void finish_copies(unsigned pending) {
+    const Quiet quiet;
     Thread& thread = *state.current;
     const unsigned arrived = thread.groups > pending ? thread.groups - pending : 0;
     auto rest = thread.copies.begin();
     for (auto& copy : thread.copies) {
         if (copy.group < arrived) {
+            const Aloud aloud;
             if (copy.valid) memcpy(copy.to, copy.from, copy.valid);
             if (copy.valid < copy.bytes) memset(copy.to + copy.valid, 0, copy.bytes - copy.valid);
             mark(copy.to, copy.bytes, true);
@@ -464,6 +487,14 @@ inline bool run_warp(unsigned warp, std::vector<unsigned>& lanes, Order order) {
     return moved;
 }
 
+struct Wait {
+    char text[64];
+    explicit Wait(const Thread& thread) {
+        if (thread.mask) snprintf(text, sizeof text, "a warp collective of the lanes 0x%08x", thread.mask);
+        else snprintf(text, sizeof text, "a barrier");
+    }
+};
+
 // Every thread waits: for whom?
 inline void deadlock() {
     const Thread *first = nullptr, *other = nullptr;
@@ -472,15 +503,16 @@ inline void deadlock() {
         const Thread& thread = *state.threads[i];
         if (thread.done) left++;
         else if (!first) first = &thread;
-        else if (!other && (strcmp(thread.doing, first->doing) != 0 || !(thread.place == first->place))) other = &thread;
+        else if (!other && (thread.mask != first->mask || !(thread.place == first->place))) other = &thread;
     }
     char text[300];
     if (other)
-        snprintf(text, sizeof text, "deadlock, waits at %s, while thread (%u, %u, %u) waits at %s, %s:%d", first->doing,
-                 other->index.x, other->index.y, other->index.z, other->doing, other->place.name(), other->place.line);
+        snprintf(text, sizeof text, "deadlock, waits at %s, while thread (%u, %u, %u) waits at %s, %s:%d",
+                 Wait(*first).text, other->index.x, other->index.y, other->index.z, Wait(*other).text,
+                 other->place.name(), other->place.line);
     else
         snprintf(text, sizeof text, "deadlock, waits at %s that others never reach (%u threads have left the kernel)",
-                 first->doing, left);
+                 Wait(*first).text, left);
     describe(*first, first->place, text);
 }
 
@@ -553,7 +585,8 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
         call(c->kernel, c->arguments, std::index_sequence_for<A...>{});
     };
     const unsigned n = threads_per_block();
-    if (n == 0 || n > MOST_THREADS) return "a block has 1 to 1024 threads";
+    if (n == 0 || std::max({block[0], block[1], block[2]}) > MOST_THREADS || n > MOST_THREADS)
+        return "a block has 1 to 1024 threads";
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return "a grid has at least one block";
     if (grid[0] > 0x7fffffff || grid[1] > 0xffff || grid[2] > 0xffff)
         return "a grid has at most 2147483647, 65535 and 65535 blocks along its axes";
@@ -647,10 +680,10 @@ T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32, TG_H
 inline unsigned __ballot_sync(unsigned mask, int predicate, TG_HERE) {
     const emulator::Quiet quiet;
     auto* table = emulator::exchange(mask, predicate, "ballot", {file, line});
+    mask &= emulator::lanes_of_warp();
     unsigned votes = 0;
     for (unsigned lane = 0; lane < emulator::WARP; lane++)
-        if (mask >> lane & 1 && lane < emulator::threads_per_block() && emulator::value_of_lane<int>(table, lane))
-            votes |= 1u << lane;
+        if (mask >> lane & 1 && emulator::value_of_lane<int>(table, lane)) votes |= 1u << lane;
     return votes;
 }
 inline int __any_sync(unsigned mask, int predicate, TG_HERE) { return __ballot_sync(mask, predicate, file, line) != 0; }
@@ -660,9 +693,19 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, TG_HERE) {
     emulator::exchange(mask, 0, "syncwarp", {file, line}, true);
 }
 
-// Each returns what was there before.
+// Each returns what was there before.  T comes from the pointer alone: CUDA converts the value, too.
+template <class T>
+using TgSame = typename std::enable_if<true, T>::type;
+template <class T, class... Types>
+constexpr bool TG_ONE_OF = (std::is_same<T, Types>::value || ...);
+template <class T>
+constexpr bool TG_ATOMIC_INTEGER = TG_ONE_OF<T, int, unsigned, unsigned long long, uint64_t>;  // all that CUDA has
+
 template <class T, class F>
 T tg_exchange_atomically(T* p, F f) {
+#ifdef TG_MEMORY
+    (void)*static_cast<volatile T*>(p);  // the compiler takes an atomic access for a store
+#endif
     T old, made;
     __atomic_load(p, &old, __ATOMIC_RELAXED);
     do made = f(old);
@@ -670,23 +713,31 @@ T tg_exchange_atomically(T* p, F f) {
     return old;
 }
 template <class T>
-T atomicAdd(T* p, T value) {
-    return tg_exchange_atomically(p, [=](T old) { return T(old + value); });
+T atomicAdd(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, float, double>, "CUDA has no atomicAdd of this type");
+    return tg_exchange_atomically(p, [=](T old) {
+        if constexpr (std::is_same<T, int>::value) return int(unsigned(old) + unsigned(value));  // wraps around
+        else return T(old + value);
+    });
 }
 template <class T>
-T atomicMax(T* p, T value) {
+T atomicMax(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, int64_t, long long>, "CUDA has no atomicMax of this type");
     return tg_exchange_atomically(p, [=](T old) { return std::max(old, value); });
 }
 template <class T>
-T atomicMin(T* p, T value) {
+T atomicMin(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, int64_t, long long>, "CUDA has no atomicMin of this type");
     return tg_exchange_atomically(p, [=](T old) { return std::min(old, value); });
 }
 template <class T>
-T atomicExch(T* p, T value) {
+T atomicExch(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, float>, "CUDA has no atomicExch of this type");
     return tg_exchange_atomically(p, [=](T) { return value; });
 }
 template <class T>
-T atomicCAS(T* p, T expected, T value) {
+T atomicCAS(T* p, TgSame<T> expected, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T>, "CUDA has no atomicCAS of this type");
     return tg_exchange_atomically(p, [=](T old) { return old == expected ? value : old; });
 }
 inline void __threadfence() {}  // blocks follow one another here
@@ -697,10 +748,30 @@ T __ldg(const T* p) {
     return *p;
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
+inline int __clzll(long long x) { return x ? __builtin_clzll((unsigned long long)x) : 64; }
+inline unsigned __umulhi(unsigned x, unsigned y) { return unsigned((unsigned long long)x * y >> 32); }
+inline unsigned __float_as_uint(float x) {
+    unsigned bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+inline float __uint_as_float(unsigned bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline int __float_as_int(float x) { return int(__float_as_uint(x)); }
+inline float __int_as_float(int bits) { return __uint_as_float(unsigned(bits)); }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline float __expf(float x) { return expf(x); }
+inline float __logf(float x) { return logf(x); }
+inline float __powf(float x, float y) { return powf(x, y); }
+inline float __sinf(float x) { return sinf(x); }
+inline float __cosf(float x) { return cosf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 
 #ifdef TG_SANITIZED

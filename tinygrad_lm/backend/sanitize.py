@@ -34,7 +34,8 @@ FLAGS = {  # how each is told what, and how it is compiled
     ),
 }
 COMMON = "-std=c++17 -g -O1 -x c++ -fno-omit-frame-pointer -ffp-contract=off -DTG_SANITIZED".split()
-HEADERS = ("emulator.h", "fibre.h", "driver.h")  # frames of which are the emulator's own
+# Frames that are not the kernel's: those of the emulator, and of the sanitizers' own copies of memcpy and memset.
+HEADERS = ("emulator.h", "fibre.h", "driver.h", "ptx.h", "sanitizer_common_interceptors.inc")
 
 
 @dataclass(frozen=True)
