@@ -36,11 +36,16 @@
 extern "C" {
 void __tsan_acquire(void*);
 void __tsan_release(void*);
+void __tsan_java_init(unsigned long, unsigned long);
+void __tsan_java_alloc(unsigned long, unsigned long);
 void AnnotateIgnoreReadsBegin(const char*, int);
 void AnnotateIgnoreReadsEnd(const char*, int);
 void AnnotateIgnoreWritesBegin(const char*, int);
 void AnnotateIgnoreWritesEnd(const char*, int);
 }
+#endif
+#ifdef TG_MEMORY
+extern "C" void __asan_loadN_noabort(void*, size_t);
 #endif
 
 #include "fibre.h"
@@ -49,8 +54,8 @@ void AnnotateIgnoreWritesEnd(const char*, int);
 #define __device__
 #define __host__
 // Blocks run one at a time on one thread of the operating system, so what it alone has is shared by exactly one block.
-// A sanitizer guards plain statics; otherwise they lie together, where they can be filled with NaN.
-#if defined(TG_SANITIZED) && !defined(TG_MEMORY)
+// The address sanitizer guards plain statics; otherwise they lie together, where they can be filled with NaN.
+#if defined(__SANITIZE_ADDRESS__) && !defined(TG_MEMORY)
 #define __shared__ static
 #else
 #define __shared__ static thread_local
@@ -63,21 +68,18 @@ struct uint3 {
     unsigned x, y, z;
 };
 
-struct alignas(8) float2 {
-    float x, y;
-};
-struct alignas(16) float4 {
-    float x, y, z, w;
-};
-struct alignas(8) uint2 {
-    unsigned x, y;
-};
-struct alignas(16) uint4 {
-    unsigned x, y, z, w;
-};
-struct alignas(16) int4 {
-    int x, y, z, w;
-};
+#define TG_VECTORS(T, name)                                                            \
+    struct alignas(8) name##2 {                                                        \
+        T x, y;                                                                        \
+    };                                                                                 \
+    struct alignas(16) name##4 {                                                       \
+        T x, y, z, w;                                                                  \
+    };                                                                                 \
+    inline name##2 make_##name##2(T x, T y) { return {x, y}; }                         \
+    inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+TG_VECTORS(float, float)
+TG_VECTORS(int, int)
+TG_VECTORS(unsigned, uint)
 
 namespace emulator {
 
@@ -88,7 +90,7 @@ constexpr unsigned WARP = 32;
 constexpr size_t LARGEST_DEPOSIT = 64;
 
 // What the thread sanitizer is told: who runs, what comes before what, and that the emulator's own memory is nobody's
-// business.  A switch of fibres orders nothing, and neither does a shuffle: barriers do, and the ends of blocks.
+// business.  A switch of fibres orders nothing, and neither do a shuffle and the end of a block: only barriers do.
 #ifdef __SANITIZE_THREAD__
 struct Quiet {
     Quiet() {
@@ -100,14 +102,33 @@ struct Quiet {
         AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
     }
 };
+struct Aloud {  // within a Quiet: what the kernel itself does
+    Aloud() {
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    }
+    ~Aloud() {
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    }
+};
 inline void ordered_before(void* p) { __tsan_release(p); }
 inline void ordered_after(void* p) { __tsan_acquire(p); }
+// Memory that begins anew: whoever touched it before does not count.  (The interface was made for Java's heap.)
+inline void as_new(void* p, size_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(p), length = (bytes + 7) / 8 * 8;
+    static const bool once = (__tsan_java_init(at, length), true);
+    (void)once;
+    __tsan_java_alloc(at, length);
+}
 #else
 struct Quiet {
     ~Quiet() {}  // so that one that is only declared is no unused variable
 };
+using Aloud = Quiet;
 inline void ordered_before(void*) {}
 inline void ordered_after(void*) {}
+inline void as_new(void*, size_t) {}
 #endif
 
 // A place in a kernel's source.
@@ -157,7 +178,7 @@ struct Thread {
     bool done = true;
     const unsigned* waits_for = nullptr;  // a generation counter, until it differs from `seen`
     unsigned seen = 0;
-    const char* doing = "";  // what it waits at, and where
+    unsigned mask = 0;  // the lanes of the collective at which it waits; 0: it is a barrier
     Place place{"", 0};
     std::vector<Copy> copies;
     unsigned groups = 0;  // of copies that were committed
@@ -172,21 +193,24 @@ struct Meeting {
     Place place{"", 0};  // where the first lane has called
     const char* what = "";
     alignas(16) unsigned char table[2][WARP][LARGEST_DEPOSIT];
-    explicit Meeting(unsigned lanes) : mask(lanes) {}
+    explicit Meeting(unsigned lanes) : mask(lanes) { memset(table, 0xff, sizeof table); }
 };
 
 struct State {
     uint3 grid{}, block{}, block_index{};
-    std::vector<std::unique_ptr<Thread>> threads;
+    std::vector<std::unique_ptr<Thread>> threads, of_last_block;  // none is in two blocks that follow one another, or to
+                                                                  // the sanitizer all of the first came before the second
     std::vector<std::vector<std::unique_ptr<Meeting>>> warps;
     Thread* current = nullptr;
     Fibre scheduler;
     unsigned alive = 0, at_barrier = 0, barrier_generation = 0;
     int barrier_sum = 0, barrier_total = 0;  // of what the threads bring to a barrier
     Place barrier_place{"", 0};
-    char barrier_order[2] = {};  // for `ordered_before`: one may be at the next barrier before others have left the last
+    std::unique_ptr<char[]> barrier_order;  // two, for `ordered_before`: one may be at the next barrier before others
+                                            // have left the last; each block's own
+    char fence_order = 0;
     std::unique_ptr<Guarded> shared;
-    char* shared_array = nullptr;  // the same for the sanitizers, which guard what was allocated
+    std::unique_ptr<char[]> shared_array;  // the same for the sanitizers, which guard what was allocated
     size_t shared_bytes = 0;
     void (*body)(void*) = nullptr;  // the kernel with its arguments
     void* arguments = nullptr;
@@ -202,9 +226,10 @@ enum Order { FORWARD, REVERSE, RANDOM };
 // ---- shared memory that nobody has written ------------------------------------------------------------------------
 
 #ifdef TG_MEMORY
-// The compiler calls __asan_load4_noabort(address) and the like at every access (its kernel mode, with functions of our
-// own).  Of shared memory it is known which bytes have been written; another one that is read is reported, with the place
-// in the code, once.
+// The compiler calls __asan_load4_noabort(address) and the like at an access (its kernel mode, with functions of our
+// own), so it is known which bytes of shared memory have been written; another one that is read is reported, with the
+// place in the code, once.  It does not call them where it sees that an access stays inside a static array; so unwritten
+// memory holds a pattern besides, and what differs from it has been written.
 #define TG_UNSEEN __attribute__((no_sanitize_address, noinline))
 struct Region {
     char* first = nullptr;
@@ -214,12 +239,7 @@ struct Region {
 inline Region regions[2];  // static, dynamic
 inline void* reported[64];
 
-TG_UNSEEN inline void watch(Region& region, void* first, size_t bytes) {
-    if (region.bytes != bytes) region.written = static_cast<bool*>(realloc(region.written, bytes));
-    region.first = static_cast<char*>(first);
-    region.bytes = bytes;
-    for (size_t i = 0; i < bytes; i++) region.written[i] = false;
-}
+TG_UNSEEN inline char pattern(const char* at) { return "\xb5\xd9\x6b\xf7"[reinterpret_cast<uintptr_t>(at) % 4]; }
 
 TG_UNSEEN inline void mark(const void* p, size_t bytes, bool written) {
     for (Region& region : regions)
@@ -229,27 +249,52 @@ TG_UNSEEN inline void mark(const void* p, size_t bytes, bool written) {
         }
 }
 
-TG_UNSEEN inline void check(const void* p, size_t bytes, void* caller) {
+TG_UNSEEN inline void forget(void* p, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) static_cast<char*>(p)[i] = pattern(static_cast<char*>(p) + i);
+    mark(p, bytes, false);
+}
+
+TG_UNSEEN inline void watch(Region& region, void* first, size_t bytes) {
+    if (region.bytes != bytes) region.written = static_cast<bool*>(realloc(region.written, bytes));
+    region.first = static_cast<char*>(first);
+    region.bytes = bytes;
+    forget(first, bytes);
+}
+
+// Of up to four bytes: whether one is in no way known to have been written.
+TG_UNSEEN inline bool unwritten(const char* p, size_t bytes) {
+    bool any = false;
     for (Region& region : regions)
-        for (size_t i = 0; i < bytes; i++) {
-            const char* at = static_cast<const char*>(p) + i;
+        for (const char* at = p; at < p + bytes; at++) {
             if (at < region.first || at >= region.first + region.bytes || region.written[at - region.first]) continue;
-            for (void*& seen : reported) {
-                if (seen == caller) return;
-                if (seen) continue;
-                seen = caller;
-                fprintf(stderr, "UNWRITTEN %p read of shared memory that nobody wrote, or whose copy was not waited for\n", caller);
-                return;
-            }
-            return;
+            if (*at != pattern(at)) return false;
+            any = true;
         }
+    return any;
+}
+
+TG_UNSEEN inline void check(const void* p, size_t bytes, void* caller) {
+    bool wrong = false;
+    for (size_t i = 0; i < bytes; i += 4)
+        wrong |= unwritten(static_cast<const char*>(p) + i, bytes - i < 4 ? bytes - i : 4);
+    if (!wrong) return;
+    for (void*& seen : reported) {
+        if (seen == caller) return;
+        if (seen) continue;
+        seen = caller;
+        fprintf(stderr, "UNWRITTEN %p read of shared memory that nobody wrote, or whose copy was not waited for\n", caller);
+        return;
+    }
 }
 #else
 inline void mark(const void*, size_t, bool) {}
+inline void forget(void* p, size_t bytes) {  // not by memset, whose stores the thread sanitizer would not see
+    for (size_t i = 0; i < bytes; i++) static_cast<volatile char*>(p)[i] = char(0xff);
+}
 #endif
 
-#if !defined(TG_SANITIZED) || defined(TG_MEMORY)
-inline thread_local char anchor;  // so that there is something, and that it is there
+#if !defined(__SANITIZE_ADDRESS__) || defined(TG_MEMORY)
+alignas(16) inline thread_local char anchor;  // so that there is something, and that it is there
 
 inline int poison_if_ours(dl_phdr_info* info, size_t, void*) {
     const auto here = reinterpret_cast<ElfW(Addr)>(&state);
@@ -262,6 +307,7 @@ inline int poison_if_ours(dl_phdr_info* info, size_t, void*) {
         if (header.p_type == PT_TLS) own = &header;
     }
     if (ours && own && info->dlpi_tls_data) {
+        as_new(info->dlpi_tls_data, own->p_memsz);
         memset(info->dlpi_tls_data, 0xff, own->p_memsz);
 #ifdef TG_MEMORY
         watch(regions[0], info->dlpi_tls_data, own->p_memsz);
@@ -274,17 +320,28 @@ inline int poison_if_ours(dl_phdr_info* info, size_t, void*) {
 inline void poison_static() {
     anchor = 0;
     dl_iterate_phdr(poison_if_ours, nullptr);
-#ifdef TG_MEMORY
-    watch(regions[1], state.shared_array, state.shared_bytes);
-#endif
 }
 #else
 inline void poison_static() {}
 #endif
 
+// Before a block runs.
+inline void poison_shared() {
+    poison_static();
+#ifdef TG_SANITIZED
+    state.shared_array.reset(new char[state.shared_bytes]);
+    memset(state.shared_array.get(), 0xff, state.shared_bytes);
+#ifdef TG_MEMORY
+    watch(regions[1], state.shared_array.get(), state.shared_bytes);
+#endif
+#else
+    state.shared->poison();
+#endif
+}
+
 // ---- what a thread does -------------------------------------------------------------------------------------------
 
-inline void pause() { fibre_switch(state.current->fibre, state.scheduler); }
+FIBRE_UNSEEN inline void pause() { fibre_switch(state.current->fibre, state.scheduler); }
 
 inline void describe(const Thread& thread, const Place& place, const char* what) {
     const uint3 b = state.block_index, t = thread.index;
@@ -305,12 +362,12 @@ inline void describe(const Thread& thread, const Place& place, const char* what)
     fail(place, text);
 }
 
-inline void wait_until_changed(const unsigned& generation, unsigned seen, const Place& place, const char* doing) {
+inline void wait_until_changed(const unsigned& generation, unsigned seen, const Place& place, unsigned mask) {
     Thread& thread = *state.current;
     thread.waits_for = &generation;
     thread.seen = seen;
     thread.place = place;
-    thread.doing = doing;
+    thread.mask = mask;
     pause();  // the scheduler resumes a thread only when it need not wait
     thread.waits_for = nullptr;
 }
@@ -332,7 +389,7 @@ inline int barrier(const Place& place, int brought) {
         fail_apart(place, "is at a barrier, while others of its block are at another one,", state.barrier_place);
     state.barrier_sum += brought;
     if (++state.at_barrier == state.alive) open_barrier();
-    else wait_until_changed(state.barrier_generation, seen, place, "a barrier");
+    else wait_until_changed(state.barrier_generation, seen, place, 0);
     ordered_after(&state.barrier_order[seen % 2]);
     return state.barrier_total;
 }
@@ -341,15 +398,22 @@ inline unsigned lane() { return state.current->rank % WARP; }
 
 inline unsigned threads_per_block() { return state.block.x * state.block.y * state.block.z; }
 
-// The table into which every lane of `mask` has put its value; valid until the next but one meeting of that mask.
+// The lanes of this thread's warp, fewer than 32 in the last one of a ragged block.
+inline unsigned lanes_of_warp() {
+    const unsigned lanes = threads_per_block() - state.current->rank / WARP * WARP;
+    return lanes < WARP ? (1u << lanes) - 1 : 0xffffffffu;
+}
+
+// The table into which every lane of `mask` has put its value; valid until the next but one meeting of that mask.  Where
+// another lane would be there is 0xff, NaN as float: on a GPU its value is undefined.
 template <class T>
 const unsigned char (*exchange(unsigned mask, const T& value, const char* what, const Place& place,
                                bool orders = false))[LARGEST_DEPOSIT] {
     static_assert(sizeof(T) <= LARGEST_DEPOSIT && std::is_trivially_copyable<T>::value, "too large for a collective");
-    const unsigned warp = state.current->rank / WARP, lanes = std::min(WARP, threads_per_block() - warp * WARP);
-    if (lanes < WARP) mask &= (1u << lanes) - 1;  // lanes that the block does not have
+    const unsigned warp = state.current->rank / WARP;
+    mask &= lanes_of_warp();
     if (!(mask >> lane() & 1)) fail(place, "a warp collective was called by a lane that is not in its own mask");
-    for (unsigned other = 0; other < lanes; other++)
+    for (unsigned other = 0; other < WARP; other++)
         if (mask >> other & 1 && state.threads[warp * WARP + other]->done)
             fail(place, "a warp collective names a lane that has left the kernel");
     auto& meetings = state.warps[warp];
@@ -370,7 +434,7 @@ const unsigned char (*exchange(unsigned mask, const T& value, const char* what, 
         meeting.arrived = 0;
         meeting.generation++;
     } else {
-        wait_until_changed(meeting.generation, seen, place, "a warp collective");
+        wait_until_changed(meeting.generation, seen, place, mask);
     }
     if (orders) ordered_after(table);
     return table;
@@ -391,24 +455,31 @@ T of_lane(unsigned mask, const T& value, unsigned from, const char* what, const 
     return from < WARP ? value_of_lane<T>(table, from) : value;
 }
 
-inline void begin_copy(void* to, const void* from, unsigned bytes, unsigned valid, const Place& place) {
+// On its way the destination is 0xff.  The source is touched at once too, so that one that is not there is found here.
+inline void begin_copy(void* to, const void* from, unsigned bytes, int valid, const Place& place) {
     const Quiet quiet;
+    if (valid < 0 || unsigned(valid) > bytes) fail(place, "an asynchronous copy reads from 0 to all of its bytes");
     if (reinterpret_cast<uintptr_t>(to) % bytes || (valid && reinterpret_cast<uintptr_t>(from) % bytes))
         fail(place, "an asynchronous copy is not aligned to its size");
-    memset(to, 0xff, bytes);
-    mark(to, bytes, false);
+    for (int i = 0; i < valid; i++) (void)static_cast<const volatile char*>(from)[i];
+    {
+        const Aloud aloud;
+        forget(to, bytes);
+    }
     Thread& thread = *state.current;
-    thread.copies.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes, valid, thread.groups});
+    thread.copies.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes, unsigned(valid), thread.groups});
     thread.place = place;
 }
 
 // Waits until at most `pending` of the newest committed groups have not arrived.
 inline void finish_copies(unsigned pending) {
+    const Quiet quiet;
     Thread& thread = *state.current;
     const unsigned arrived = thread.groups > pending ? thread.groups - pending : 0;
     auto rest = thread.copies.begin();
     for (auto& copy : thread.copies) {
         if (copy.group < arrived) {
+            const Aloud aloud;
             if (copy.valid) memcpy(copy.to, copy.from, copy.valid);
             if (copy.valid < copy.bytes) memset(copy.to + copy.valid, 0, copy.bytes - copy.valid);
             mark(copy.to, copy.bytes, true);
@@ -421,18 +492,20 @@ inline void finish_copies(unsigned pending) {
 
 // ---- running a grid -----------------------------------------------------------------------------------------------
 
-inline void thread_main() {
-    for (;;) {
-        ordered_after(&state.block_index);
-        state.body(state.arguments);
-        const Quiet quiet;
-        if (!state.current->copies.empty()) fail(state.current->place, "leaves with copies that nobody waited for");
-        ordered_before(&state.grid);
-        state.current->done = true;
-        state.alive--;
-        if (state.at_barrier != 0 && state.at_barrier == state.alive) open_barrier();  // the dead are not waited for
-        pause();
-    }
+inline void leave() {
+    const Quiet quiet;
+    if (!state.current->copies.empty()) fail(state.current->place, "leaves with copies that nobody waited for");
+    ordered_before(&state.grid);
+    state.current->done = true;
+    state.alive--;
+    if (state.at_barrier != 0 && state.at_barrier == state.alive) open_barrier();  // the dead are not waited for
+}
+
+FIBRE_UNSEEN inline void thread_main() {
+    ordered_after(&state.block_index);
+    state.body(state.arguments);
+    leave();
+    for (;;) pause();
 }
 
 inline uint64_t random_below(uint64_t n) {
@@ -464,6 +537,14 @@ inline bool run_warp(unsigned warp, std::vector<unsigned>& lanes, Order order) {
     return moved;
 }
 
+struct Wait {
+    char text[64];
+    explicit Wait(const Thread& thread) {
+        if (thread.mask) snprintf(text, sizeof text, "a warp collective of the lanes 0x%08x", thread.mask);
+        else snprintf(text, sizeof text, "a barrier");
+    }
+};
+
 // Every thread waits: for whom?
 inline void deadlock() {
     const Thread *first = nullptr, *other = nullptr;
@@ -472,15 +553,16 @@ inline void deadlock() {
         const Thread& thread = *state.threads[i];
         if (thread.done) left++;
         else if (!first) first = &thread;
-        else if (!other && (strcmp(thread.doing, first->doing) != 0 || !(thread.place == first->place))) other = &thread;
+        else if (!other && (thread.mask != first->mask || !(thread.place == first->place))) other = &thread;
     }
     char text[300];
     if (other)
-        snprintf(text, sizeof text, "deadlock, waits at %s, while thread (%u, %u, %u) waits at %s, %s:%d", first->doing,
-                 other->index.x, other->index.y, other->index.z, other->doing, other->place.name(), other->place.line);
+        snprintf(text, sizeof text, "deadlock, waits at %s, while thread (%u, %u, %u) waits at %s, %s:%d",
+                 Wait(*first).text, other->index.x, other->index.y, other->index.z, Wait(*other).text,
+                 other->place.name(), other->place.line);
     else
         snprintf(text, sizeof text, "deadlock, waits at %s that others never reach (%u threads have left the kernel)",
-                 first->doing, left);
+                 Wait(*first).text, left);
     describe(*first, first->place, text);
 }
 
@@ -491,9 +573,16 @@ inline void run_block(Order order) {
     state.alive = n;
     state.at_barrier = 0;
     state.barrier_sum = 0;
-    state.shared->poison();
-    poison_static();
+    state.barrier_order = std::make_unique<char[]>(2);
+    poison_shared();
     for (auto& warp : state.warps) warp.clear();
+#ifdef __SANITIZE_THREAD__
+    state.threads.swap(state.of_last_block);
+#endif
+    while (state.threads.size() < n) {
+        state.threads.push_back(std::make_unique<Thread>());
+        state.threads.back()->rank = unsigned(state.threads.size() - 1);
+    }
     for (unsigned i = 0; i < n; i++) {
         Thread& thread = *state.threads[i];
         thread.index = {i % state.block.x, i / state.block.x % state.block.y, i / (state.block.x * state.block.y)};
@@ -501,6 +590,7 @@ inline void run_block(Order order) {
         thread.waits_for = nullptr;
         thread.copies.clear();
         thread.groups = 0;
+        fibre_prepare(thread.fibre, thread.stack.data(), STACK_BYTES, thread_main);
     }
     ordered_before(&state.block_index);
     std::vector<unsigned> warps(state.warps.size()), lanes(WARP);
@@ -513,7 +603,6 @@ inline void run_block(Order order) {
         }
         if (!moved) return deadlock();
     }
-    ordered_after(&state.grid);  // the blocks of the emulator follow one another
 }
 
 inline void forbidden_access(int, siginfo_t* info, void*) {
@@ -553,7 +642,8 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
         call(c->kernel, c->arguments, std::index_sequence_for<A...>{});
     };
     const unsigned n = threads_per_block();
-    if (n == 0 || n > MOST_THREADS) return "a block has 1 to 1024 threads";
+    if (n == 0 || std::max({block[0], block[1], block[2]}) > MOST_THREADS || n > MOST_THREADS)
+        return "a block has 1 to 1024 threads";
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return "a grid has at least one block";
     if (grid[0] > 0x7fffffff || grid[1] > 0xffff || grid[2] > 0xffff)
         return "a grid has at most 2147483647, 65535 and 65535 blocks along its axes";
@@ -561,19 +651,8 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
     if (shared_bytes > MOST_SHARED_BYTES) return "more dynamic shared memory than a block may have (227 KiB)";
     state.shared = std::make_unique<Guarded>(shared_bytes);
     fibre_here(state.scheduler);
-#ifdef TG_SANITIZED
-    const std::unique_ptr<char, decltype(&free)> allocated(static_cast<char*>(malloc(shared_bytes)), free);
-    state.shared_array = allocated.get();
     state.shared_bytes = shared_bytes;
-    if (shared_bytes) memset(state.shared_array, 0xff, shared_bytes);
-#endif
     state.warps.resize((n + WARP - 1) / WARP);
-    while (state.threads.size() < n) {
-        state.threads.push_back(std::make_unique<Thread>());
-        state.threads.back()->rank = unsigned(state.threads.size() - 1);
-    }
-    for (unsigned i = 0; i < n; i++)  // anew each time: a failed launch leaves fibres in the middle of a kernel
-        fibre_prepare(state.threads[i]->fibre, state.threads[i]->stack.data(), STACK_BYTES, thread_main);
 
     const auto run_all = [&] {
         std::vector<unsigned> blocks(size_t(grid[0]) * grid[1] * grid[2]);
@@ -583,6 +662,7 @@ const char* launch(void (*kernel)(A...), const unsigned grid[3], const unsigned 
             run_block(Order(order));
             if (state.error[0]) break;
         }
+        ordered_after(&state.grid);
     };
 #ifdef TG_SANITIZED
     run_all();
@@ -647,10 +727,10 @@ T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32, TG_H
 inline unsigned __ballot_sync(unsigned mask, int predicate, TG_HERE) {
     const emulator::Quiet quiet;
     auto* table = emulator::exchange(mask, predicate, "ballot", {file, line});
+    mask &= emulator::lanes_of_warp();
     unsigned votes = 0;
     for (unsigned lane = 0; lane < emulator::WARP; lane++)
-        if (mask >> lane & 1 && lane < emulator::threads_per_block() && emulator::value_of_lane<int>(table, lane))
-            votes |= 1u << lane;
+        if (mask >> lane & 1 && emulator::value_of_lane<int>(table, lane)) votes |= 1u << lane;
     return votes;
 }
 inline int __any_sync(unsigned mask, int predicate, TG_HERE) { return __ballot_sync(mask, predicate, file, line) != 0; }
@@ -660,9 +740,21 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, TG_HERE) {
     emulator::exchange(mask, 0, "syncwarp", {file, line}, true);
 }
 
-// Each returns what was there before.
+// Each returns what was there before.  T comes from the pointer alone: CUDA converts the value, too.
+template <class T>
+using TgSame = typename std::enable_if<true, T>::type;
+template <class T, class... Types>
+constexpr bool TG_ONE_OF = (std::is_same<T, Types>::value || ...);
+template <class T>
+constexpr bool TG_ATOMIC_INTEGER = TG_ONE_OF<T, int, unsigned, unsigned long long, uint64_t>;  // all that CUDA has
+
+#define TG_WITHIN __attribute__((always_inline)) inline  // in the kernel, whose line is told
+
 template <class T, class F>
-T tg_exchange_atomically(T* p, F f) {
+TG_WITHIN T tg_exchange_atomically(T* p, F f) {
+#ifdef TG_MEMORY
+    __asan_loadN_noabort(p, sizeof *p);  // the compiler takes an atomic access for a store
+#endif
     T old, made;
     __atomic_load(p, &old, __ATOMIC_RELAXED);
     do made = f(old);
@@ -670,41 +762,72 @@ T tg_exchange_atomically(T* p, F f) {
     return old;
 }
 template <class T>
-T atomicAdd(T* p, T value) {
-    return tg_exchange_atomically(p, [=](T old) { return T(old + value); });
+TG_WITHIN T atomicAdd(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, float, double>, "CUDA has no atomicAdd of this type");
+    return tg_exchange_atomically(p, [=](T old) {
+        if constexpr (std::is_same<T, int>::value) return int(unsigned(old) + unsigned(value));  // wraps around
+        else return T(old + value);
+    });
 }
 template <class T>
-T atomicMax(T* p, T value) {
+TG_WITHIN T atomicMax(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, int64_t, long long>, "CUDA has no atomicMax of this type");
     return tg_exchange_atomically(p, [=](T old) { return std::max(old, value); });
 }
 template <class T>
-T atomicMin(T* p, T value) {
+TG_WITHIN T atomicMin(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, int64_t, long long>, "CUDA has no atomicMin of this type");
     return tg_exchange_atomically(p, [=](T old) { return std::min(old, value); });
 }
 template <class T>
-T atomicExch(T* p, T value) {
+TG_WITHIN T atomicExch(T* p, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T> || TG_ONE_OF<T, float>, "CUDA has no atomicExch of this type");
     return tg_exchange_atomically(p, [=](T) { return value; });
 }
 template <class T>
-T atomicCAS(T* p, T expected, T value) {
+TG_WITHIN T atomicCAS(T* p, TgSame<T> expected, TgSame<T> value) {
+    static_assert(TG_ATOMIC_INTEGER<T>, "CUDA has no atomicCAS of this type");
     return tg_exchange_atomically(p, [=](T old) { return old == expected ? value : old; });
 }
-inline void __threadfence() {}  // blocks follow one another here
-inline void __threadfence_block() {}
+inline void __threadfence() {
+    emulator::ordered_after(&emulator::state.fence_order);
+    emulator::ordered_before(&emulator::state.fence_order);
+}
+inline void __threadfence_block() { __threadfence(); }
 
 template <class T>
 T __ldg(const T* p) {
     return *p;
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
+inline int __clzll(long long x) { return x ? __builtin_clzll((unsigned long long)x) : 64; }
+inline unsigned __umulhi(unsigned x, unsigned y) { return unsigned((unsigned long long)x * y >> 32); }
+inline unsigned __float_as_uint(float x) {
+    unsigned bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+inline float __uint_as_float(unsigned bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline int __float_as_int(float x) { return int(__float_as_uint(x)); }
+inline float __int_as_float(int bits) { return __uint_as_float(unsigned(bits)); }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline float __expf(float x) { return expf(x); }
+inline float __logf(float x) { return logf(x); }
+inline float __powf(float x, float y) { return powf(x, y); }
+inline float __sinf(float x) { return sinf(x); }
+inline float __cosf(float x) { return cosf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 
 #ifdef TG_SANITIZED
-#define TG_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::state.shared_array)
+#define TG_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::state.shared_array.get())
 #else
 #define TG_DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::state.shared->data())
 #endif

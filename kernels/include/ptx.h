@@ -101,7 +101,7 @@ TG_WRAPPER void tg_copy_async(void* shared, const void* global, int valid TG_CAL
     if (BYTES == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(valid) : "memory");
     else asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global), "n"(BYTES), "r"(valid) : "memory");
 #else
-    emulator::begin_copy(shared, global, BYTES, unsigned(valid), {file, line});
+    emulator::begin_copy(shared, global, BYTES, valid, {file, line});
 #endif
 }
 

@@ -121,3 +121,95 @@ extern "C" __global__ void unaligned_copy(const float* x, float*) {
     tg_copy_wait<0>();
 }
 TG_LAUNCHABLE(unaligned_copy)
+
+// Every lane of a warp, and those that a ragged block's last warp has.
+extern "C" __global__ void votes(unsigned* out) {
+    out[threadIdx.x] = __ballot_sync(TG_ALL_LANES, threadIdx.x % 3 != 0);
+    out[64 + threadIdx.x] = unsigned(__any_sync(TG_ALL_LANES, threadIdx.x == 39));
+    out[128 + threadIdx.x] = unsigned(__all_sync(TG_ALL_LANES, threadIdx.x != 5));
+}
+TG_LAUNCHABLE(votes)
+
+// A lane that is not named, and one that there is not, have no value.
+extern "C" __global__ void no_such_lane(float* out) {
+    __shfl_sync(TG_ALL_LANES, 5.0f, 0);
+    if (threadIdx.x < 16) out[threadIdx.x] = __shfl_sync(0xffffu, 1.0f, 20);
+    out[32 + threadIdx.x] = __shfl_down_sync(TG_ALL_LANES, 1.0f, 8);
+}
+TG_LAUNCHABLE(no_such_lane)
+
+// The value of an atomic becomes what the pointer points to; integers wrap around.
+extern "C" __global__ void conversions(unsigned* u, int* i, double* d, uint64_t* l) {
+    atomicAdd(u, 1);
+    atomicAdd(i, 2147483647);
+    atomicAdd(d, 1);
+    atomicAdd(l, 1u);
+    atomicExch(u + 1, 7);
+    atomicCAS(u + 1, 7, 8);
+    atomicMax(u, 5);
+    atomicMin(i, 5);
+}
+TG_LAUNCHABLE(conversions)
+
+extern "C" __global__ void vectors(float* out) {
+    const float4 f = make_float4(1.0f, 2.0f, 3.0f, 4.0f);
+    const float2 g = make_float2(5.0f, 6.0f);
+    const int4 i = make_int4(7, 8, 9, -10);
+    const int2 j = make_int2(11, -12);
+    const uint4 u = make_uint4(13, 14, 15, 16);
+    const uint2 v = make_uint2(17, 18);
+    *reinterpret_cast<float4*>(out) = f;
+    *reinterpret_cast<float2*>(out + 4) = g;
+    out[6] = float(i.x + i.y + i.z + i.w);
+    out[7] = float(j.x + j.y);
+    out[8] = float(u.x + u.y + u.z + u.w);
+    out[9] = float(v.x + v.y);
+    out[10] = float(sizeof f + alignof(float4) + sizeof g + alignof(float2));
+}
+TG_LAUNCHABLE(vectors)
+
+extern "C" __global__ void bits(unsigned* out, unsigned x, float f) {
+    out[0] = unsigned(__popc(x));
+    out[1] = unsigned(__popcll((unsigned long long)x << 8 | 1));
+    out[2] = unsigned(__ffs(int(x)));
+    out[3] = unsigned(__ffsll((long long)x << 20));
+    out[4] = unsigned(__clz(int(x)));
+    out[5] = unsigned(__clzll((long long)x));
+    out[6] = __umulhi(x, x);
+    out[7] = __float_as_uint(f);
+    out[8] = unsigned(__float_as_int(f));
+    out[9] = unsigned(__uint_as_float(__float_as_uint(f)) == f && __int_as_float(__float_as_int(f)) == f);
+}
+TG_LAUNCHABLE(bits)
+
+extern "C" __global__ void wait_in_a_loop(volatile float* out) {
+    while (threadIdx.x == 0 && out[63] == 0.0f) {}
+    out[threadIdx.x] = 1.0f;
+}
+TG_LAUNCHABLE(wait_in_a_loop)
+
+extern "C" __global__ void constant_places(float* out, const unsigned*) {
+    __shared__ float pair[2];
+    if (threadIdx.x == 0) {
+        pair[0] = 1.0f;
+        pair[1] = 2.0f;
+    }
+    __syncthreads();
+    if (blockIdx.x == 0) out[threadIdx.x] = pair[threadIdx.x % 2];
+}
+TG_LAUNCHABLE(constant_places)
+
+// The block that comes last collects what each block left.
+extern "C" __global__ void fence_and_count(float* out, unsigned* finished) {
+    __shared__ float left_by_blocks[1];
+    if (threadIdx.x != 0) {
+        if (blockIdx.x == 0) out[threadIdx.x] = 1.0f;
+        return;
+    }
+    if (blockIdx.x != 2) out[blockIdx.x == 0 ? 0 : 64] = 1.0f;
+    __threadfence();
+    left_by_blocks[0] = float(atomicAdd(finished, 1));
+    __threadfence();
+    if (left_by_blocks[0] == 2.0f) out[0] = out[0] + out[64] + 1.0f;
+}
+TG_LAUNCHABLE(fence_and_count)

@@ -108,6 +108,51 @@ def test_what_lanes_tell_each_other(order: str) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
+def test_votes_of_a_ragged_warp(order: str) -> None:
+    out, lanes = np.zeros((3, 64), np.uint32), np.arange(40)
+    launch("votes", [out], block=(40, 1, 1), order=order)
+    votes = [sum(1 << lane % 32 for lane in lanes if lane // 32 == warp and lane % 3 != 0) for warp in (0, 1)]
+    assert np.array_equal(out[0, :40], np.where(lanes < 32, *votes))
+    assert np.array_equal(out[1, :40], lanes >= 32) and np.array_equal(out[2, :40], lanes >= 32)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_lanes_that_are_not_there_have_no_value(order: str) -> None:
+    """Undefined on a GPU: NaN here, so that nobody builds on it."""
+    out = np.zeros((2, 32), np.float32)
+    launch("no_such_lane", [out], block=(24, 1, 1), order=order)
+    assert np.isnan(out[0, :16]).all()
+    assert (out[1, :16] == 1).all() and np.isnan(out[1, 16:24]).all()
+
+
+def test_atomics_take_what_cuda_takes(tmp_path: Path) -> None:
+    u, i, d, n = np.array([1, 7], np.uint32), np.array([2], np.int32), np.zeros(1), np.zeros(1, np.uint64)
+    launch("conversions", [u, i, d, n], block=(1, 1, 1))
+    assert u.tolist() == [5, 8] and i[0] == -(2**31) + 1 and d[0] == 1 and n[0] == 1
+    source = tmp_path / "wrong.cu"
+    source.write_text('#include "tg.h"\n__global__ void add(int64_t* x) { atomicAdd(x, 1); }\n')
+    with pytest.raises(build.BuildFailed, match="CUDA has no atomicAdd of this type"):
+        build.emulated_object(source)
+
+
+def test_vectors() -> None:
+    out = np.zeros(12, np.float32)
+    launch("vectors", [out], block=(1, 1, 1))
+    assert out[:11].tolist() == [1, 2, 3, 4, 5, 6, 14, -1, 58, 35, 48]
+
+
+@pytest.mark.parametrize("x", [1, 0x80000000, 0xF0F00000, 12345])
+def test_bits(x: int) -> None:
+    out = np.zeros(16, np.uint32)
+    launch("bits", [out, np.uint32(x), np.float32(-1.5)], block=(1, 1, 1))
+    first = (x & -x).bit_length()
+    shifted = np.array([x << 20], np.uint64).view(np.int64)[0]
+    expected = [x.bit_count(), x.bit_count() + 1, first, (int(shifted) & -int(shifted)).bit_length()]
+    expected += [32 - x.bit_length(), 64 - x.bit_length(), x * x >> 32, 0xBFC00000, 0xBFC00000, 1]
+    assert out[:10].tolist() == expected
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_atomics(order: str) -> None:
     total, largest, smallest, swapped = (np.full(1, n, t) for n, t in ((0, "f4"), (-5, "i4"), (5, "i4"), (7, "u4")))
     launch("atomics", [total, largest, smallest, swapped], grid=(3, 1, 1), order=order)
@@ -126,6 +171,12 @@ def test_asynchronous_copies_arrive_and_end_in_zeros(order: str, valid: int) -> 
 def test_a_copy_that_is_not_aligned() -> None:
     with pytest.raises(RuntimeError, match=r"emulator_cases\.cu:\d+: .* not aligned to its size"):
         launch("unaligned_copy", [np.zeros(256, np.float32), np.zeros(64, np.float32)], shared=2048)
+
+
+@pytest.mark.parametrize("valid", [-4, 17])
+def test_a_copy_of_fewer_bytes_than_none_or_more_than_it_has(valid: int) -> None:
+    with pytest.raises(RuntimeError, match=r"emulator_cases\.cu:\d+: .* from 0 to all of its bytes"):
+        launch("copies", [np.zeros(512, np.float32), np.zeros(256, np.float32), np.int32(valid)], shared=1024)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -177,6 +228,7 @@ def test_read_just_beyond_a_ragged_array_is_poison() -> None:
     [
         ({"block": (1025, 1, 1)}, "1 to 1024 threads"),
         ({"block": (0, 1, 1)}, "1 to 1024 threads"),
+        ({"block": (641, 6700417, 1)}, "1 to 1024 threads"),  # 2**32 + 1 of them
         ({"grid": (1, 0, 1)}, "at least one block"),
         ({"shared": 1 << 20}, "shared memory"),
         ({"grid": (1, 65536, 1)}, "65535 blocks along its axes"),

@@ -13,6 +13,7 @@ from tinygrad_lm.backend.emulated import ORDERS, Emulator
 from tinygrad_lm.backend.sanitize import Sanitizer
 
 SOURCE = Path(__file__).parent / "planted" / "bugs.cu"
+CASES = str(Path(__file__).with_name("emulator_cases.cu"))
 pytestmark = pytest.mark.usefixtures("cache")
 
 FOUND_BY = {  # the emulator says it itself; or a sanitizer does, by which word
@@ -37,8 +38,15 @@ FOUND_BY = {  # the emulator says it itself; or a sanitizer does, by which word
     "divergent_barrier": ("emulator", "at another one"),
     "barrier_for_some": ("emulator", "waits at a barrier, while thread"),
     "outside_its_mask": ("emulator", "not in its own mask"),
-    "shuffle_in_a_branch": ("emulator", "a warp collective that others never reach"),
+    "shuffle_in_a_branch": ("emulator", "a warp collective of the lanes 0xffffffff that others never reach"),
+    "store_beside_atomics": ("thread", "data race"),
+    "sum_of_blocks": ("thread", "data race"),
+    "unwritten_counter": ("memory", "nobody wrote"),
+    "copy_too_early": ("thread", "data race"),
+    "copy_from_beyond": ("address", "heap-buffer-overflow"),
+    "masks_differ": ("emulator", r"lanes 0x0001ffff, while thread \(16, 0, 0\) waits at .* lanes 0xffffffff, bugs\.cu:"),
 }
+BLOCKS = {"ragged_edge": 2, "sum_of_blocks": 2}
 MORE = {
     "wrong_stride": (4, 16, 20),  # rows, columns, and how far apart they are thought to be
     "ragged_edge": (70,),
@@ -49,11 +57,11 @@ MORE = {
 
 def launched(run, name: str) -> np.ndarray:
     """The result of a kernel of the file, by a runtime."""
-    ragged = name.startswith("ragged_edge")
-    count = 70 if ragged else 64
+    mistake = name.rpartition("_")[0]
+    count = 70 if mistake == "ragged_edge" else 64
     x, y = np.arange(1, count + 1, dtype=np.float32), np.zeros(count, np.float32)
-    more = [np.int32(n) for n in MORE.get(name.rpartition("_")[0], ())]
-    run(str(SOURCE), name, (2 if ragged else 1, 1, 1), (64, 1, 1), 256, [x, y, *more])
+    more = [np.int32(n) for n in MORE.get(mistake, ())]
+    run(str(SOURCE), name, (BLOCKS.get(mistake, 1), 1, 1), (64, 1, 1), 256, [x, y, *more])
     return y
 
 
@@ -93,6 +101,34 @@ def test_without_it_nobody_complains(name: str) -> None:
 def test_what_comes_too_early_is_nan(name: str) -> None:
     """Without a sanitizer, too, in every order of threads."""
     assert all(np.isnan(launched(Emulator(order, 3), f"{name}_wrong")).any() for order in ORDERS)
+
+
+@pytest.mark.parametrize("name", ["plain_sum", "sum_of_blocks"])
+def test_what_no_order_of_threads_shows(name: str) -> None:
+    """Races whose result is right here whoever comes first: it takes the sanitizer."""
+    right = launched(Emulator(), f"{name}_right")
+    assert all(np.array_equal(launched(Emulator(order, 3), f"{name}_wrong"), right) for order in ORDERS)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_races_between_blocks_are_found_in_every_order_of_them(order: str) -> None:
+    with pytest.raises(RuntimeError, match="data race"):
+        launched(Sanitizer("thread", order), "sum_of_blocks_wrong")
+
+
+def test_a_kernel_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sanitize, "LONGEST_S", 1)
+    with pytest.raises(RuntimeError, match="no end after 1 s; does it wait in a loop for what another thread does"):
+        Sanitizer("address")(CASES, "wait_in_a_loop", (1, 1, 1), (64, 1, 1), 0, [np.zeros(64, np.float32)])
+
+
+@pytest.mark.parametrize("detector", sanitize.FLAGS)
+@pytest.mark.parametrize("kernel", ["constant_places", "fence_and_count"])
+def test_right_kernels_that_are_easily_accused(kernel: str, detector: str) -> None:
+    """Shared memory whose writing the compiler does not report; a block that reads what others wrote before a fence."""
+    out = np.zeros(65, np.float32)
+    Sanitizer(detector)(CASES, kernel, (3, 1, 1), (64, 1, 1), 0, [out, np.zeros(1, np.uint32)])
+    assert out[:64].tolist() == ([1.0, 2.0] * 32 if kernel == "constant_places" else [3.0] + [1.0] * 63)
 
 
 def test_several_findings_are_told_in_order() -> None:

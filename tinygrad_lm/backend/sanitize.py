@@ -34,7 +34,9 @@ FLAGS = {  # how each is told what, and how it is compiled
     ),
 }
 COMMON = "-std=c++17 -g -O1 -x c++ -fno-omit-frame-pointer -ffp-contract=off -DTG_SANITIZED".split()
-HEADERS = ("emulator.h", "fibre.h", "driver.h")  # frames of which are the emulator's own
+LONGEST_S = 600  # of one launch: threads take turns here, so one that waits in a loop for another would wait for ever
+# Frames that are not the kernel's: those of the emulator, and of the sanitizers' own copies of memcpy and memset.
+HEADERS = ("emulator.h", "fibre.h", "driver.h", "ptx.h", "sanitizer_common_interceptors.inc")
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ def sanitize(
     """Launch a kernel under a sanitizer; what it found, in order.
 
     "address": accesses beyond arrays in global and shared memory, misaligned ones, integers that overflow, impossible
-    shifts.  "thread": races between threads of a block, whatever order they ran in.  "memory": reads of shared memory
-    that nobody wrote, or whose asynchronous copy was not waited for (constant places of static arrays are not watched).
+    shifts.  "thread": races between threads of a block, and of blocks that ran one after the other, whatever order they
+    ran in.  "memory": reads of shared memory that nobody wrote, or whose asynchronous copy was not waited for (plain
+    reads at constant places of static shared memory are not watched: the emulator gives NaN there).
     The arrays among the arguments have the results afterwards, if the program came to its end.  BuildFailed if the
     kernel does not compile; RuntimeError for what the emulator itself reports.
     """
@@ -112,9 +115,12 @@ def sanitize(
         if with_ == "thread" and shutil.which("setarch"):  # it needs addresses where it expects them
             command = ["setarch", "-R", *command]
         variable, value = FLAGS[with_][0].split("=", 1)
-        done = subprocess.run(
-            ["env", f"{variable}={value}", *command], capture_output=True, text=True, errors="replace", check=False
-        )
+        words = ["env", f"{variable}={value}", *command]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False)
+        except subprocess.TimeoutExpired:
+            waits = "does it wait in a loop for what another thread does?"
+            raise RuntimeError(f"{file}, kernel {kernel}: no end after {LONGEST_S} s; {waits}") from None
         if done.returncode == 0 and results.exists():
             read_back(results.read_bytes(), arguments)
     found = findings(done.stderr, Path(file).name) + unwritten(done.stderr, made)

@@ -1,4 +1,4 @@
-// Twenty-two mistakes, each beside the same kernel without it: NAME_wrong and NAME_right, for test_planted_bugs.py.
+// Twenty-eight mistakes, each beside the same kernel without it: NAME_wrong and NAME_right, for test_planted_bugs.py.
 #include "tg.h"
 
 static constexpr int N = 64;  // threads of a block
@@ -226,3 +226,68 @@ __device__ void shift(const float* x, float* y, int lanes) {
     y[threadIdx.x] = x[threadIdx.x] + float(__popc(mask) * 0);
 }
 BOTH(shift, (const float* x, float* y, int lanes), (x, y, lanes))
+
+// 23. A plain store to what others add to atomically, and no barrier between.
+template <bool WRONG>
+__device__ void store_beside_atomics(const float* x, float* y) {
+    if (threadIdx.x == 0) y[0] = 0.0f;
+    if (!WRONG) __syncthreads();
+    atomicAdd(y, x[threadIdx.x]);
+}
+BOTH(store_beside_atomics, (const float* x, float* y), (x, y))
+
+// 24. Blocks add to one number without atomics.
+template <bool WRONG>
+__device__ void sum_of_blocks(const float* x, float* y) {
+    __syncthreads();  // which is of no help: it is about this block
+    if (WRONG && threadIdx.x == 0) y[0] += x[blockIdx.x];
+    if (!WRONG && threadIdx.x == 0) atomicAdd(y, x[blockIdx.x]);
+    __syncthreads();
+}
+BOTH(sum_of_blocks, (const float* x, float* y), (x, y))
+
+// 25. A counter in shared memory does not begin at zero.
+template <bool WRONG>
+__device__ void unwritten_counter(const float* x, float* y) {
+    __shared__ int count;
+    if (!WRONG && threadIdx.x == 0) count = 0;
+    __syncthreads();
+    atomicAdd(&count, 1);
+    __syncthreads();
+    y[threadIdx.x] = x[threadIdx.x] + float(count);
+}
+BOTH(unwritten_counter, (const float* x, float* y), (x, y))
+
+// 26. The next copy is issued while others still read what is there.
+template <bool WRONG>
+__device__ void copy_too_early(const float* x, float* y) {
+    __shared__ float seen[N];
+    seen[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = seen[(threadIdx.x + 32) % N];
+    if (!WRONG) __syncthreads();
+    tg_copy_async<4>(&seen[threadIdx.x], &x[threadIdx.x], 4);
+    tg_copy_commit();
+    __syncthreads();
+    tg_copy_wait<0>();
+}
+BOTH(copy_too_early, (const float* x, float* y), (x, y))
+
+// 27. A copy takes what lies beyond the array.
+template <bool WRONG>
+__device__ void copy_from_beyond(const float* x, float* y) {
+    __shared__ float seen[N];
+    tg_copy_async<4>(&seen[threadIdx.x], &x[threadIdx.x + 1], WRONG || threadIdx.x + 1 < N ? 4 : 0);
+    tg_copy_commit();
+    tg_copy_wait<0>();
+    y[threadIdx.x] = seen[threadIdx.x];
+}
+BOTH(copy_from_beyond, (const float* x, float* y), (x, y))
+
+// 28. Lanes that shall meet do not name the same ones.
+template <bool WRONG>
+__device__ void masks_differ(const float* x, float* y) {
+    const unsigned mask = WRONG && threadIdx.x % 32 < 16 ? 0x1ffffu : TG_ALL_LANES;
+    y[threadIdx.x] = __shfl_xor_sync(mask, x[threadIdx.x], 1);
+}
+BOTH(masks_differ, (const float* x, float* y), (x, y))
