@@ -44,7 +44,10 @@ FOUND_BY = {  # the emulator says it itself; or a sanitizer does, by which word
     "unwritten_counter": ("memory", "nobody wrote"),
     "copy_too_early": ("thread", "data race"),
     "copy_from_beyond": ("address", "heap-buffer-overflow"),
-    "masks_differ": ("emulator", r"lanes 0x0001ffff, while thread \(16, 0, 0\) waits at .* lanes 0xffffffff, bugs\.cu:"),
+    "masks_differ": (
+        "emulator",
+        r"lanes 0x0001ffff, while thread \(16, 0, 0\) waits at .* lanes 0xffffffff, bugs\.cu:",
+    ),
 }
 BLOCKS = {"ragged_edge": 2, "sum_of_blocks": 2}
 MORE = {

@@ -9,6 +9,7 @@ a whole process; the launch goes there in a file, and the arrays come back in an
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -35,8 +36,14 @@ FLAGS = {  # how each is told what, and how it is compiled
 }
 COMMON = "-std=c++17 -g -O1 -x c++ -fno-omit-frame-pointer -ffp-contract=off -DTG_SANITIZED".split()
 LONGEST_S = 600  # of one launch: threads take turns here, so one that waits in a loop for another would wait for ever
-# Frames that are not the kernel's: those of the emulator, and of the sanitizers' own copies of memcpy and memset.
-HEADERS = ("emulator.h", "fibre.h", "driver.h", "ptx.h", "sanitizer_common_interceptors.inc")
+
+
+@functools.cache
+def not_the_kernels() -> frozenset[str]:
+    """Files whose frames are not the kernel's: the emulator's, and the sanitizers' own copies of memcpy and memset."""
+    include = build.kernels_folder() / "include"
+    emulator = build.with_headers([include / "emulator.h", include / "ptx.h"], include)
+    return frozenset([*(path.name for path in emulator), "sanitizer_common_interceptors.inc"])
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,9 @@ def sanitize(
         variable, value = FLAGS[with_][0].split("=", 1)
         words = ["env", f"{variable}={value}", *command]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False)
+            done = subprocess.run(
+                words, capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False
+            )
         except subprocess.TimeoutExpired:
             waits = "does it wait in a loop for what another thread does?"
             raise RuntimeError(f"{file}, kernel {kernel}: no end after {LONGEST_S} s; {waits}") from None
@@ -153,7 +162,7 @@ def unwritten(report: str, made: Path) -> list[Finding]:
         words = ["addr2line", "-i", "-e", str(made), before]
         places = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
         pairs = [place.rpartition(":")[::2] for place in places if place.partition(" ")[0].count(":")]
-        own = [(Path(file).name, line) for file, line in pairs if Path(file).name not in HEADERS]
+        own = [(Path(file).name, line) for file, line in pairs if Path(file).name not in not_the_kernels()]
         file, line = own[0] if own else ("?", "0")
         found.append(Finding("unwritten shared memory", file, int(re.sub(r"\D.*", "", line) or 0), text))
     return found
@@ -172,7 +181,7 @@ def findings(report: str, source: str) -> list[Finding]:
             found.append(Finding("undefined behaviour", Path(wrong[1]).name, int(wrong[2]), wrong[3]))
         elif head:
             places = re.findall(r"^\s+#\d+ .*?([^\s/]+):(\d+)(?::\d+)?(?: |$)", block, re.MULTILINE)
-            file, line = next(((f, n) for f, n in places if f not in HEADERS), (source, "0"))
+            file, line = next(((f, n) for f, n in places if f not in not_the_kernels()), (source, "0"))
             kind = head[1].split(" on ")[0].split(" (")[0].strip()
             access = re.search(r"^\s*((?:READ|WRITE|Read|Write|Atomic \w+) of size \d+)", block, re.MULTILINE)
             found.append(Finding(kind, file, int(line), access[1] if access else kind))
